@@ -1,0 +1,64 @@
+"""The PyTorch models: variants, where their checkpoints come from, and loading them strictly.
+
+    load(variant, checkpoint) -> SamModel -> components(model) -> (image_encoder, mask_decoder)
+
+A family is a file with a module to build and its components; adding one is that file and a line in `FAMILIES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from ..errors import RequestError
+from . import tiny_vit_sam
+from .cache import Progress, pull
+from .components import Component
+from .loader import SamModel, load_into
+from .variants import DEFAULT_VARIANT, VARIANTS, Variant
+
+__all__ = ["DEFAULT_VARIANT", "FAMILIES", "VARIANTS", "Component", "SamModel", "Variant", "components", "find", "load"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """How to build a family's module for a variant, and how to split it into components."""
+
+    build: Callable[[Variant], nn.Module]
+    components: Callable[[nn.Module, Variant], tuple[Component, ...]]
+
+
+FAMILIES: Mapping[str, Family] = {
+    "tiny_vit_sam": Family(tiny_vit_sam.TinyVitSam, tiny_vit_sam.components),
+}
+
+
+def find(name: str) -> Variant:
+    """Return the variant of that name.
+
+    Raises:
+        RequestError: there is none; the text lists those that exist.
+    """
+    if name not in VARIANTS:
+        raise RequestError(f"model {name!r} is not known; choose one of {', '.join(VARIANTS)} (`sam-export models`)")
+    return VARIANTS[name]
+
+
+def load(variant: str | Variant, checkpoint: Path | None = None, progress: Progress | None = None) -> SamModel:
+    """Return the model with its pinned weights, fetched if need be, or with those of `checkpoint`.
+
+    Raises:
+        RequestError: unknown variant.
+        CheckpointError: cannot be fetched, fails its hash, or is not this family's layout.
+    """
+    row = find(variant) if isinstance(variant, str) else variant
+    path = checkpoint if checkpoint is not None else pull(row, progress)
+    return load_into(FAMILIES[row.family].build(row), row, path)
+
+
+def components(model: SamModel) -> tuple[Component, ...]:
+    """Return the model's graphs to be, image encoder first."""
+    return FAMILIES[model.variant.family].components(model.module, model.variant)

@@ -1,0 +1,162 @@
+"""What is exported: wrappers that take and give exactly the tensors of the graph contract.
+
+The loaded model is left untouched; a wrapper owns what the contract adds (normalisation, positions of the
+image cells). `float32_modules` says what an fp16 graph must keep in fp32, whatever its target.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..contract import GraphContract, MaskRule, Normalisation, Preprocessing, TensorSpec
+from .sam import MaskDecoder, PromptEncoder
+
+
+@dataclass(frozen=True)
+class Component:
+    """One graph to be: a module that takes and returns the contract's tensors, in its order.
+
+    `float32_modules`: dotted names below `module` that stay fp32 in an fp16 graph.
+    """
+
+    module: nn.Module
+    contract: GraphContract
+    example_inputs: tuple[Tensor, ...]
+    float32_modules: tuple[str, ...]
+
+
+class MeanStd(nn.Module):
+    """(image - mean) / std, constants per channel in units of 0..255."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: tuple[float, float, float], std: tuple[float, float, float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).reshape(1, 3, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return (image - self.mean) / self.std
+
+
+class MinMax(nn.Module):
+    """(image - min) / max(max - min, 1e-8) over the whole picture; a constant picture becomes zeros.
+
+    Source: MedSAM, branch LiteMedSAM, `CVPR24_LiteMedSAM_infer.py`.
+    """
+
+    def forward(self, image: Tensor) -> Tensor:
+        low, high = image.amin((1, 2, 3), keepdim=True), image.amax((1, 2, 3), keepdim=True)
+        return (image - low) / (high - low).clamp(min=1e-8)
+
+
+def normaliser(normalisation: Normalisation) -> nn.Module:
+    if normalisation.kind == "min_max":
+        return MinMax()
+    assert normalisation.mean is not None
+    assert normalisation.std is not None
+    return MeanStd(normalisation.mean, normalisation.std)
+
+
+class ImageEncoderComponent(nn.Module):
+    """image [1, 3, S, S] float32 0..255 -> image_embeddings [1, 256, E, E]."""
+
+    def __init__(self, encoder: nn.Module, normalisation: Normalisation) -> None:
+        super().__init__()
+        self.normalise = normaliser(normalisation)
+        self.encoder = encoder
+
+    def forward(self, image: Tensor) -> Tensor:
+        embeddings: Tensor = self.encoder(self.normalise(image))
+        return embeddings
+
+
+class MaskDecoderComponent(nn.Module):
+    """Prompt encoder and mask decoder in one graph; tensors as in `decoder_contract`.
+
+    The position of every image cell is computed from two small tables: stored expanded it would
+    add 4 MB to each decoder, and an engine folds it when it loads the graph.
+    """
+
+    def __init__(self, prompt_encoder: PromptEncoder, mask_decoder: MaskDecoder) -> None:
+        super().__init__()
+        self.prompt_encoder = prompt_encoder
+        self.mask_decoder = mask_decoder
+
+    def forward(
+        self,
+        image_embeddings: Tensor,
+        point_coords: Tensor,
+        point_labels: Tensor,
+        mask_input: Tensor,
+        has_mask_input: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        sparse = self.prompt_encoder.embed_points(point_coords, point_labels)
+        dense = self.prompt_encoder.embed_masks(mask_input, has_mask_input)
+        image_pe = self.prompt_encoder.pe_layer.dense().to(image_embeddings.dtype)
+        low_res_masks, iou_predictions = self.mask_decoder(image_embeddings, image_pe, sparse, dense)
+        return low_res_masks, iou_predictions
+
+
+def encoder_contract(preprocessing: Preprocessing, channels: int, cells: int) -> GraphContract:
+    height, width = preprocessing.image_hw
+    image = TensorSpec(
+        "image",
+        (1, 3, height, width),
+        "float32",
+        "RGB picture, 0..255, resized and padded to the frame; normalisation is inside the graph",
+    )
+    embeddings = TensorSpec(
+        "image_embeddings", (1, channels, cells, cells), "float32", "Image embeddings, computed once per picture"
+    )
+    return GraphContract("image_encoder", (image,), (embeddings,))
+
+
+def decoder_contract(channels: int, cells: int, rule: MaskRule) -> GraphContract:
+    height, width = rule.mask_hw
+    masks = 1 + max((rule.single_mask_token, *rule.multimask_tokens, 3))
+    inputs = (
+        TensorSpec(
+            "image_embeddings", (1, channels, cells, cells), "float32", "Image embeddings from the image encoder"
+        ),
+        TensorSpec("point_coords", ("B", "N", 2), "float32", "Points (x, y) in pixels of the prompt frame"),
+        TensorSpec(
+            "point_labels",
+            ("B", "N"),
+            "float32",
+            "0 background, 1 foreground, 2 box top-left, 3 box bottom-right, -1 padding",
+        ),
+        TensorSpec("mask_input", ("B", 1, height, width), "float32", "Low-res logits of an earlier mask, or zeros"),
+        TensorSpec("has_mask_input", ("B",), "float32", "1 where mask_input is given, else 0"),
+    )
+    outputs = (
+        TensorSpec(
+            "low_res_masks",
+            ("B", masks, height, width),
+            "float32",
+            "Mask logits: the single-mask token first, then the multimask ones",
+        ),
+        TensorSpec("iou_predictions", ("B", masks), "float32", "Predicted IoU of each mask"),
+    )
+    return GraphContract("mask_decoder", inputs, outputs)
+
+
+def example_inputs(contract: GraphContract, *, batch: int = 2, points: int = 3) -> tuple[Tensor, ...]:
+    """Return seeded inputs that use every label and both values of `has_mask_input`; for tracing."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = {"B": batch, "N": points}
+    shapes = [tuple(sizes[axis] if isinstance(axis, str) else axis for axis in spec.shape) for spec in contract.inputs]
+    values = [torch.rand(shape, generator=generator) for shape in shapes]
+    scales = {"image": 255.0, "point_coords": 64.0}
+    scaled = [value * scales.get(spec.name, 1.0) for value, spec in zip(values, contract.inputs, strict=True)]
+    discrete = {"point_labels": (-1, 4), "has_mask_input": (0, 2)}
+    return tuple(
+        torch.randint(*discrete[spec.name], value.shape, generator=generator).float()
+        if spec.name in discrete
+        else value
+        for value, spec in zip(scaled, contract.inputs, strict=True)
+    )

@@ -1,0 +1,65 @@
+"""From a checkpoint file to a model in memory, strictly."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..manifest import file_sha256
+from .loading import check_layout, load_state_dict
+from .variants import Variant
+
+
+@dataclass(frozen=True)
+class SamModel:
+    """A plain torch module in eval mode and fp32, with upstream's key layout, and where its weights came from."""
+
+    variant: Variant
+    module: nn.Module
+    checkpoint_sha256: str
+    weights_trained: bool
+
+
+def load_into(module: nn.Module, variant: Variant, checkpoint: Path) -> SamModel:
+    """Return the module with the file's weights.
+
+    Raises:
+        CheckpointError: damaged, hostile, or not this family's layout (the keys are listed).
+    """
+    state = _without_unused(load_state_dict(checkpoint), variant)
+    module.eval()
+    check_layout(
+        {name: tensor.shape for name, tensor in module.state_dict().items()}, state, f"{variant.name}: {checkpoint}"
+    )
+    module.load_state_dict(state)
+    return SamModel(variant, module.float().requires_grad_(False), file_sha256(checkpoint), weights_trained=True)
+
+
+def random_model(module: nn.Module, variant: Variant, *, seed: int = 0) -> SamModel:
+    """Return the module with seeded random weights of a trained one's scale; the hash is over its tensors."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, tensor in module.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.copy_(_random_values(name, tensor, generator))
+    digest = hashlib.sha256()
+    for tensor in module.state_dict().values():
+        digest.update(tensor.numpy().tobytes())
+    return SamModel(variant, module.eval().requires_grad_(False), digest.hexdigest(), weights_trained=False)
+
+
+def _without_unused(state: dict[str, Tensor], variant: Variant) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in state.items() if not name.startswith(variant.unused_keys)}
+
+
+def _random_values(name: str, tensor: Tensor, generator: torch.Generator) -> Tensor:
+    """Norm scales and variances lie around 1, matrices keep the size of what they multiply."""
+    noise = torch.randn(tensor.shape, generator=generator)
+    if name.endswith(("running_var", "norm.weight", "bn.weight")) or (tensor.dim() == 1 and name.endswith("weight")):
+        return 1 + 0.1 * noise.clamp(-2, 2)
+    if tensor.dim() <= 1:
+        return 0.1 * noise
+    return noise / max(tensor[0].numel(), 1) ** 0.5 if "embed" not in name and "gaussian" not in name else noise

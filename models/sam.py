@@ -1,0 +1,258 @@
+"""SAM's prompt encoder and mask decoder, shared by every family of the first generation.
+
+Attribute names are upstream's (segment-anything `modeling/prompt_encoder.py`, `transformer.py`,
+`mask_decoder.py`), so checkpoints load by name. Written to be traced: labels by comparison instead of
+indexing, no data-dependent shapes, one image embedding broadcast over B prompts, all four masks.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .layers import LayerNorm2d, Mlp
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """Sizes of prompt encoder and mask decoder. `embedding_size` is in cells, `frame_size` in pixels."""
+
+    embedding_size: int
+    frame_size: int
+    dim: int = 256
+    heads: int = 8
+    depth: int = 2
+    mlp_dim: int = 2048
+    mask_channels: int = 16
+    multimask_outputs: int = 3
+
+    @property
+    def mask_size(self) -> int:
+        """Side of `low_res_masks` and of `mask_input`."""
+        return 4 * self.embedding_size
+
+
+class PositionEncoding(nn.Module):
+    """Random Fourier features of a position (upstream's `PositionEmbeddingRandom`).
+
+    The phases reach tens of radians: everything here stays fp32, also in an fp16 graph.
+    """
+
+    positional_encoding_gaussian_matrix: Tensor
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.frame_size = config.frame_size
+        self.embedding_size = config.embedding_size
+        self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(2, config.dim // 2))
+
+    def forward(self, point_coords: Tensor) -> Tensor:
+        """Return the encoding of points. [B, N, 2] pixels in the prompt frame -> [B, N, dim]."""
+        unit = (point_coords + 0.5) / self.frame_size
+        phases = self._phases(unit)
+        return torch.cat((torch.sin(phases), torch.cos(phases)), dim=-1)
+
+    def dense(self) -> Tensor:
+        """Return the encoding of every embedding cell's centre. [1, cells, dim], row by row.
+
+        Computed from one row and one column by the angle sum (sin(x+y) = sin x cos y + cos x sin y), so
+        that a graph can hold two small tables instead of the expanded one.
+        """
+        centres = (torch.arange(self.embedding_size) + 0.5) / self.embedding_size
+        x, y = self._axis_phases(centres)
+        sin = torch.sin(x) * torch.cos(y) + torch.cos(x) * torch.sin(y)
+        cos = torch.cos(x) * torch.cos(y) - torch.sin(x) * torch.sin(y)
+        return torch.cat((sin, cos), dim=-1).reshape(1, self.embedding_size**2, -1)
+
+    def _phases(self, unit: Tensor) -> Tensor:
+        return 2 * math.pi * ((2 * unit - 1) @ self.positional_encoding_gaussian_matrix)
+
+    def _axis_phases(self, centres: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the phase that x adds, [1, size, dim / 2], and the one that y adds, [size, 1, dim / 2]."""
+        phases = 2 * math.pi * (2 * centres - 1)[:, None, None] * self.positional_encoding_gaussian_matrix
+        return phases[:, 0].unsqueeze(0), phases[:, 1].unsqueeze(1)
+
+
+class PromptEncoder(nn.Module):
+    """Embeds points, boxes (as two labelled points) and masks."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        dim, channels = config.dim, config.mask_channels
+        self.pe_layer = PositionEncoding(config)
+        self.point_embeddings = nn.ModuleList(nn.Embedding(1, dim) for _ in range(4))
+        self.not_a_point_embed = nn.Embedding(1, dim)
+        self.mask_downscaling = nn.Sequential(
+            nn.Conv2d(1, channels // 4, 2, 2),
+            LayerNorm2d(channels // 4),
+            nn.GELU(),
+            nn.Conv2d(channels // 4, channels, 2, 2),
+            LayerNorm2d(channels),
+            nn.GELU(),
+            nn.Conv2d(channels, dim, 1),
+        )
+        self.no_mask_embed = nn.Embedding(1, dim)
+
+    def embed_points(self, point_coords: Tensor, point_labels: Tensor) -> Tensor:
+        """Return sparse prompt embeddings; a padding point has no position, only `not_a_point_embed`.
+
+        Shapes:
+            point_coords  [B, N, 2]    float32, (x, y) pixels in the prompt frame
+            point_labels  [B, N]       float32, a `PointLabel` code
+            returns       [B, N, dim]  float32
+        """
+        labels = point_labels.unsqueeze(-1)
+        encoding = self.pe_layer(point_coords).to(self.no_mask_embed.weight.dtype)
+        embedded = encoding * (labels != -1)
+        for code, table in enumerate((self.not_a_point_embed, *self.point_embeddings), start=-1):
+            embedded = embedded + table.weight * (labels == code)
+        return embedded
+
+    def embed_masks(self, mask_input: Tensor, has_mask_input: Tensor) -> Tensor:
+        """Return dense prompt embeddings.
+
+        Shapes:
+            mask_input      [B, 1, M, M]    float32, low-res logits of an earlier mask
+            has_mask_input  [B]             float32, 0 or 1
+            returns         [B, dim, E, E]  float32, E = M / 4
+        """
+        present = (has_mask_input > 0.5).reshape(-1, 1, 1, 1)
+        no_mask = self.no_mask_embed.weight.reshape(1, -1, 1, 1)
+        return torch.where(present, self.mask_downscaling(mask_input), no_mask)
+
+
+class Attention(nn.Module):
+    """Multi-head attention with separate projections (upstream's `Attention`). [B, N, dim] -> [B, N, dim]."""
+
+    def __init__(self, dim: int, heads: int, downsample: int = 1) -> None:
+        super().__init__()
+        inner = dim // downsample
+        self.heads, self.head_dim = heads, inner // heads
+        self.q_proj = nn.Linear(dim, inner)
+        self.k_proj = nn.Linear(dim, inner)
+        self.v_proj = nn.Linear(dim, inner)
+        self.out_proj = nn.Linear(inner, dim)
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        q, k, v = self._split(self.q_proj(query)), self._split(self.k_proj(key)), self._split(self.v_proj(value))
+        attended = F.scaled_dot_product_attention(q, k, v).permute(0, 2, 1, 3)
+        out: Tensor = self.out_proj(attended.flatten(2))
+        return out
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, self.head_dim)).permute(0, 2, 1, 3)
+
+
+class MlpBlock(nn.Module):
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.lin1 = nn.Linear(dim, hidden)
+        self.lin2 = nn.Linear(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.lin2(F.relu(self.lin1(x)))
+        return out
+
+
+class TwoWayBlock(nn.Module):
+    """Tokens attend to themselves, then to the image, and the image to the tokens."""
+
+    def __init__(self, config: DecoderConfig, *, first: bool) -> None:
+        super().__init__()
+        dim, heads = config.dim, config.heads
+        self.first = first
+        self.self_attn = Attention(dim, heads)
+        self.norm1 = nn.LayerNorm(dim)
+        self.cross_attn_token_to_image = Attention(dim, heads, downsample=2)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = MlpBlock(dim, config.mlp_dim)
+        self.norm3 = nn.LayerNorm(dim)
+        self.norm4 = nn.LayerNorm(dim)
+        self.cross_attn_image_to_token = Attention(dim, heads, downsample=2)
+
+    def forward(self, queries: Tensor, keys: Tensor, query_pe: Tensor, key_pe: Tensor) -> tuple[Tensor, Tensor]:
+        """queries, query_pe [B, T, dim]; keys [B, cells, dim]; key_pe [1, cells, dim] -> new queries and keys."""
+        queries = self.norm1(self._attend_self(queries, query_pe))
+        keys_with_pe = keys + key_pe
+        queries = queries + self.cross_attn_token_to_image(queries + query_pe, keys_with_pe, keys)
+        queries = self.norm2(queries)
+        queries = self.norm3(queries + self.mlp(queries))
+        keys = keys + self.cross_attn_image_to_token(keys_with_pe, queries + query_pe, queries)
+        return queries, self.norm4(keys)
+
+    def _attend_self(self, queries: Tensor, query_pe: Tensor) -> Tensor:
+        """The first block replaces the queries and leaves out their positions, as upstream does."""
+        if self.first:
+            replaced: Tensor = self.self_attn(queries, queries, queries)
+            return replaced
+        with_pe = queries + query_pe
+        attended: Tensor = queries + self.self_attn(with_pe, with_pe, queries)
+        return attended
+
+
+class TwoWayTransformer(nn.Module):
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(TwoWayBlock(config, first=index == 0) for index in range(config.depth))
+        self.final_attn_token_to_image = Attention(config.dim, config.heads, downsample=2)
+        self.norm_final_attn = nn.LayerNorm(config.dim)
+
+    def forward(self, tokens: Tensor, image: Tensor, image_pe: Tensor) -> tuple[Tensor, Tensor]:
+        """tokens [B, T, dim], image [B, cells, dim], image_pe [1, cells, dim] -> both, attended."""
+        queries, keys = tokens, image
+        for layer in self.layers:
+            queries, keys = layer(queries, keys, tokens, image_pe)
+        queries = queries + self.final_attn_token_to_image(queries + tokens, keys + image_pe, keys)
+        return self.norm_final_attn(queries), keys
+
+
+class MaskDecoder(nn.Module):
+    """All masks and their predicted IoU from image and prompt embeddings (upstream's `predict_masks`)."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        dim, masks = config.dim, config.multimask_outputs + 1
+        self.masks, self.embedding_size = masks, config.embedding_size
+        self.transformer = TwoWayTransformer(config)
+        self.iou_token = nn.Embedding(1, dim)
+        self.mask_tokens = nn.Embedding(masks, dim)
+        self.output_upscaling = nn.Sequential(
+            nn.ConvTranspose2d(dim, dim // 4, 2, 2),
+            LayerNorm2d(dim // 4),
+            nn.GELU(),
+            nn.ConvTranspose2d(dim // 4, dim // 8, 2, 2),
+            nn.GELU(),
+        )
+        self.output_hypernetworks_mlps = nn.ModuleList(Mlp((dim, dim, dim, dim // 8)) for _ in range(masks))
+        self.iou_prediction_head = Mlp((dim, dim, dim, masks))
+
+    def forward(self, image: Tensor, image_pe: Tensor, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits of all masks, single-mask token first, and their predicted IoUs.
+
+        Shapes:
+            image     [1, dim, E, E]    image_embeddings
+            image_pe  [1, E * E, dim]   position of every cell
+            sparse    [B, N, dim]       embedded points
+            dense     [B, dim, E, E]    embedded masks
+            returns   [B, M, 4E, 4E] low_res_masks, [B, M] iou_predictions
+        """
+        tokens = self._tokens(sparse)
+        cells = (image + dense).flatten(2).permute(0, 2, 1)
+        tokens, cells = self.transformer(tokens, cells, image_pe)
+        side = self.embedding_size
+        grid = cells.permute(0, 2, 1).unflatten(-1, (side, side))
+        return self._masks(tokens, self.output_upscaling(grid)), self.iou_prediction_head(tokens[:, 0])
+
+    def _tokens(self, sparse: Tensor) -> Tensor:
+        learned = torch.cat((self.iou_token.weight, self.mask_tokens.weight)).unsqueeze(0)
+        return torch.cat((learned.expand(sparse.shape[0], -1, -1), sparse), dim=1)
+
+    def _masks(self, tokens: Tensor, upscaled: Tensor) -> Tensor:
+        """tokens [B, 1 + M + N, dim], upscaled [B, dim / 8, 4E, 4E] -> [B, M, 4E, 4E]."""
+        weights = [mlp(tokens[:, 1 + index]) for index, mlp in enumerate(self.output_hypernetworks_mlps)]
+        side = 4 * self.embedding_size
+        return (torch.stack(weights, dim=1) @ upscaled.flatten(2)).unflatten(-1, (side, side))

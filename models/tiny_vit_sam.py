@@ -1,0 +1,49 @@
+"""The family of LiteMedSAM and MobileSAM: a TinyViT encoder with SAM's prompt encoder and mask decoder."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from .components import (
+    Component,
+    ImageEncoderComponent,
+    MaskDecoderComponent,
+    decoder_contract,
+    encoder_contract,
+    example_inputs,
+)
+from .sam import MaskDecoder, PromptEncoder
+from .tiny_vit import TinyVit
+from .variants import Variant
+
+
+class TinyVitSam(nn.Module):
+    """The three parts under upstream's names; holds weights, computes nothing itself."""
+
+    def __init__(self, variant: Variant) -> None:
+        super().__init__()
+        self.image_encoder = TinyVit(variant.encoder)
+        self.prompt_encoder = PromptEncoder(variant.decoder)
+        self.mask_decoder = MaskDecoder(variant.decoder)
+
+
+def components(module: nn.Module, variant: Variant) -> tuple[Component, Component]:
+    """Return image encoder and mask decoder, ready to be traced."""
+    assert isinstance(module, TinyVitSam)
+    channels, cells = variant.decoder.dim, variant.decoder.embedding_size
+    encoder = encoder_contract(variant.preprocessing, channels, cells)
+    decoder = decoder_contract(channels, cells, variant.mask_rule)
+    return (
+        Component(
+            module=ImageEncoderComponent(module.image_encoder, variant.preprocessing.normalisation).eval(),
+            contract=encoder,
+            example_inputs=example_inputs(encoder),
+            float32_modules=("normalise",),
+        ),
+        Component(
+            module=MaskDecoderComponent(module.prompt_encoder, module.mask_decoder).eval(),
+            contract=decoder,
+            example_inputs=example_inputs(decoder),
+            float32_modules=("prompt_encoder.pe_layer",),
+        ),
+    )

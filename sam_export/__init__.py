@@ -1,0 +1,1 @@
+"""Export Segment Anything models to ONNX, OpenVINO and Core ML, and prove that they still segment."""

@@ -1,0 +1,217 @@
+"""Writing a bundle: only what passed the gate, and all of it or nothing.
+
+A bundle is built in a hidden sibling folder and renamed into place, so a half-written one never exists.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib.metadata
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from .contract import Graph, MaskRule, Preprocessing
+from .errors import AccuracyError, NotVerifiableError, OutputError
+from .manifest import (
+    MANIFEST_NAME,
+    SCHEMA_VERSION,
+    Accuracy,
+    BundleVariant,
+    FileEntry,
+    GraphEntry,
+    Manifest,
+    ModelCard,
+    SelfTest,
+    encode_manifest,
+    file_sha256,
+)
+from .verification import Failed, NotRunnable, Passed, Verification
+
+TOOLS = ("sam-export", "torch", "onnx", "onnxruntime", "openvino", "nncf", "coremltools", "numpy")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One set of graphs and the gate's verdict on it."""
+
+    name: str
+    devices: tuple[str, ...]
+    graphs: tuple[Graph, ...]
+    verification: Verification
+
+
+@dataclass(frozen=True)
+class BundleDraft:
+    """All that a bundle will hold. `extras` are small files by bundle path (report, self-test, recipe)."""
+
+    model: ModelCard
+    target: str
+    precision: str
+    preprocessing: Preprocessing
+    mask_rule: MaskRule
+    candidates: tuple[Candidate, ...]
+    selftest: SelfTest
+    extras: Mapping[str, bytes]
+
+    @property
+    def name(self) -> str:
+        return bundle_name(self.model.model, self.target, self.precision)
+
+
+def bundle_name(model: str, target: str, precision: str) -> str:
+    return f"{model}-{target}-{precision}"
+
+
+def write_bundle(draft: BundleDraft, out: Path, *, overwrite: bool = False) -> Path:
+    """Return the folder `out/<model>-<target>-<precision>`, complete.
+
+    Raises:
+        AccuracyError: a candidate failed the gate; nothing is written.
+        NotVerifiableError: a candidate could not be evaluated; nothing is written.
+        OutputError: the folder exists, or cannot be written; nothing of the old one is lost.
+    """
+    for candidate in draft.candidates:
+        _require_passed(draft.name, candidate)
+    final = out / draft.name
+    require_free(final, overwrite=overwrite)
+    with _staging(final) as staging:
+        variants = tuple(
+            _copy_candidate(candidate, staging, len(draft.candidates) > 1) for candidate in draft.candidates
+        )
+        extras = _write_extras(draft, staging)
+        (staging / MANIFEST_NAME).write_bytes(encode_manifest(_manifest(draft, variants, extras)))
+        _replace(staging, final)
+    return final
+
+
+def require_free(final: Path, *, overwrite: bool) -> None:
+    """Raise if the bundle exists already, before any work is spent on it."""
+    if final.exists() and not overwrite:
+        raise OutputError(f"{final} exists already; give --overwrite to replace it, or another -o")
+
+
+def _require_passed(name: str, candidate: Candidate) -> None:
+    match candidate.verification:
+        case Passed():
+            return
+        case Failed(reasons=reasons):
+            raise AccuracyError(f"{name}: " + "; ".join(reasons))
+        case NotRunnable(reason=reason):
+            raise NotVerifiableError(f"{name}: {reason}")
+
+
+@contextmanager
+def _staging(final: Path) -> Iterator[Path]:
+    """Yield a hidden sibling of `final`; it is gone afterwards, renamed or removed."""
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".partial", dir=final.parent))
+    except OSError as exc:
+        raise _output_error(final, exc) from exc
+    try:
+        staging.chmod(0o755)
+        yield staging
+    except OSError as exc:
+        raise _output_error(final, exc) from exc
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _output_error(final: Path, exc: OSError) -> OutputError:
+    if exc.errno == errno.ENOSPC:
+        return OutputError(f"{final}: no space left on the disk; free some, or give another -o")
+    return OutputError(f"{final}: cannot be written ({exc.strerror or exc}); give another -o")
+
+
+def _replace(staging: Path, final: Path) -> None:
+    """Rename into place. An old bundle is moved aside first and put back if the rename fails."""
+    if not final.exists():
+        staging.rename(final)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".old", dir=final.parent))
+    final.rename(aside / "bundle")
+    try:
+        staging.rename(final)
+    except OSError:
+        (aside / "bundle").rename(final)
+        aside.rmdir()
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _copy_candidate(candidate: Candidate, staging: Path, several: bool) -> BundleVariant:
+    folder = f"{candidate.name}/" if several else ""
+    graphs: dict[str, GraphEntry] = {
+        graph.contract.component: _copy_graph(graph, staging, folder) for graph in candidate.graphs
+    }
+    assert isinstance(candidate.verification, Passed)
+    return BundleVariant(candidate.name, candidate.devices, graphs, _accuracy(candidate.verification))
+
+
+def _copy_graph(graph: Graph, staging: Path, folder: str) -> GraphEntry:
+    entries = []
+    for file in graph.files:
+        target = staging / folder / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(graph.path.parent / file, target)
+        entries.append(_entry(staging, folder + file))
+    return GraphEntry(graph.contract, folder + graph.path.name, tuple(entries), graph.recipe)
+
+
+def _accuracy(passed: Passed) -> Accuracy:
+    found = passed.measurement
+    return Accuracy(
+        evaluated_by=found.evaluated_by,
+        suite_sha256=found.suite_sha256,
+        limits=passed.limits,
+        stable=found.stable,
+        harsh=found.harsh,
+        parity=found.parity,
+        min_embedding_snr_db=min(score.snr_db for score in found.tensors),
+        weights_trained=found.weights_trained,
+        notes=found.notes,
+    )
+
+
+def _write_extras(draft: BundleDraft, staging: Path) -> tuple[FileEntry, ...]:
+    for path, content in draft.extras.items():
+        target = staging / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    selftest = {draft.selftest.picture.path, *(case.mask.path for case in draft.selftest.cases)}
+    return tuple(_entry(staging, path) for path in draft.extras if path not in selftest)
+
+
+def _entry(staging: Path, path: str) -> FileEntry:
+    file = staging / path
+    return FileEntry(path, file_sha256(file), file.stat().st_size)
+
+
+def _manifest(draft: BundleDraft, variants: tuple[BundleVariant, ...], extras: tuple[FileEntry, ...]) -> Manifest:
+    return Manifest(
+        schema=SCHEMA_VERSION,
+        model=draft.model,
+        target=draft.target,
+        precision=draft.precision,
+        preprocessing=draft.preprocessing,
+        mask_rule=draft.mask_rule,
+        variants=variants,
+        selftest=draft.selftest,
+        extras=extras,
+        tools=_tool_versions(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _tool_versions() -> dict[str, str]:
+    installed = {
+        dist.metadata["Name"].lower(): dist.version
+        for dist in importlib.metadata.distributions()
+        if dist.metadata["Name"]
+    }
+    return {name: installed[name] for name in TOOLS if name in installed}
