@@ -107,7 +107,7 @@ class PromptEncoder(nn.Module):
         """
         labels = point_labels.unsqueeze(-1)
         encoding = self.pe_layer(point_coords).to(self.no_mask_embed.weight.dtype)
-        embedded = encoding * (labels != -1)
+        embedded: Tensor = encoding * (labels != -1)
         for code, table in enumerate((self.not_a_point_embed, *self.point_embeddings), start=-1):
             embedded = embedded + table.weight * (labels == code)
         return embedded
@@ -144,7 +144,7 @@ class Attention(nn.Module):
         return out
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, self.head_dim)).permute(0, 2, 1, 3)
+        return x.reshape(*x.shape[:2], self.heads, self.head_dim).permute(0, 2, 1, 3)
 
 
 class MlpBlock(nn.Module):
@@ -244,7 +244,7 @@ class MaskDecoder(nn.Module):
         cells = (image + dense).flatten(2).permute(0, 2, 1)
         tokens, cells = self.transformer(tokens, cells, image_pe)
         side = self.embedding_size
-        grid = cells.permute(0, 2, 1).unflatten(-1, (side, side))
+        grid = cells.permute(0, 2, 1).reshape(-1, cells.shape[-1], side, side)
         return self._masks(tokens, self.output_upscaling(grid)), self.iou_prediction_head(tokens[:, 0])
 
     def _tokens(self, sparse: Tensor) -> Tensor:
@@ -255,4 +255,4 @@ class MaskDecoder(nn.Module):
         """tokens [B, 1 + M + N, dim], upscaled [B, dim / 8, 4E, 4E] -> [B, M, 4E, 4E]."""
         weights = [mlp(tokens[:, 1 + index]) for index, mlp in enumerate(self.output_hypernetworks_mlps)]
         side = 4 * self.embedding_size
-        return (torch.stack(weights, dim=1) @ upscaled.flatten(2)).unflatten(-1, (side, side))
+        return (torch.stack(weights, dim=1) @ upscaled.flatten(2)).reshape(-1, self.masks, side, side)

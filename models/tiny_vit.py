@@ -218,7 +218,9 @@ class AttentionStage(nn.Module):
         for block in self.blocks:
             x = block(x)
         x = x.permute(0, 3, 1, 2)
-        return x if self.downsample is None else self.downsample(x)
+        if self.downsample is not None:
+            x = self.downsample(x)
+        return x
 
 
 class TinyVit(nn.Module):

@@ -1,0 +1,21 @@
+"""Running verified bundles: pictures and prompts in, masks out. Imports neither torch nor a converter.
+
+`open_bundle` gives a `Segmenter` over the engine of the bundle's target: onnxruntime, OpenVINO, or Core ML (macOS).
+"""
+
+from .bundle_reader import open_bundle
+from .engines import ENGINES, open_session
+from .images import read_image
+from .segmenter import EncodedPicture, Prediction, Segmenter
+from .selftest import SelfTestResult
+
+__all__ = [
+    "ENGINES",
+    "EncodedPicture",
+    "Prediction",
+    "Segmenter",
+    "SelfTestResult",
+    "open_bundle",
+    "open_session",
+    "read_image",
+]
