@@ -1,0 +1,62 @@
+"""Which engine runs a target's graphs. Each is imported when it is first opened, and not before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from ..contract import EngineOptions, GraphContract, Recipe, Session
+from ..errors import UnsupportedError
+
+EngineOpener = Callable[[Path, GraphContract, EngineOptions], Session]
+
+
+def _onnxruntime(path: Path, contract: GraphContract, options: EngineOptions) -> Session:
+    from .onnxruntime_engine import OnnxRuntimeSession
+
+    return OnnxRuntimeSession(path, contract, options)
+
+
+def _openvino(path: Path, contract: GraphContract, options: EngineOptions) -> Session:
+    from .openvino_engine import OpenVinoSession
+
+    return OpenVinoSession(path, contract, options)
+
+
+def _coreml(path: Path, contract: GraphContract, options: EngineOptions) -> Session:
+    from .coreml_engine import CoreMlSession
+
+    return CoreMlSession(path, contract, options)
+
+
+ENGINES: Mapping[str, EngineOpener] = {"onnx": _onnxruntime, "openvino": _openvino, "coreml": _coreml}
+
+
+def open_session(
+    graph_path: Path, contract: GraphContract, target: str, recipe: Recipe, options: EngineOptions | None = None
+) -> Session:
+    """Return one graph, ready to run.
+
+    Raises:
+        UnsupportedError: no engine for this target, or this machine cannot do what the options ask.
+        MissingDependencyError: the engine's package is not installed.
+        BundleError, ContractError: the file is not the graph that the contract describes.
+    """
+    opener = ENGINES.get(target)
+    if opener is None:
+        raise UnsupportedError(
+            f"{graph_path}: no Python engine runs target {target!r}; there are some for: {', '.join(ENGINES)}"
+        )
+    return opener(graph_path, contract, verified_options(recipe, options))
+
+
+def verified_options(recipe: Recipe, options: EngineOptions | None) -> EngineOptions:
+    """Return the options with the recipe's compute precision, unless the caller asks for one or for a provider.
+
+    Another provider than the one that the recipe was verified on may not have that precision, so it keeps its own.
+    """
+    asked = options or EngineOptions()
+    if asked.compute_precision is not None or asked.provider is not None:
+        return asked
+    return replace(asked, compute_precision=recipe.compute)

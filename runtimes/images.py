@@ -1,0 +1,203 @@
+"""Pictures from strangers: reading a file safely, and checking what `set_image` is given.
+
+What would change a mask unseen is refused, with the way out in the message: transparency, more than 8 bits, colour
+spaces that need a profile, several frames. What has one meaning is done: EXIF rotation of a file, grey and
+palette to RGB, an alpha channel that is opaque everywhere.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from ..contract import Array, ImageArray
+from ..errors import ImageError
+
+# At 3 bytes a pixel 300 MB, and as much again for every full-size float mask.
+MAX_PIXELS = 100_000_000
+# Not every format that Pillow knows: some run other programs (EPS), some hold no pixels of their own (WMF).
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+RGB_MODES = ("RGB", "L", "1", "P")
+ALPHA_MODES = ("RGBA", "LA", "PA")
+DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+ORIENTATION_TAG = 0x0112
+ALLOWED = "allowed: a uint8 array [H, W, 3] (RGB) or a PIL image"
+
+
+def read_image(source: Path | str | bytes) -> ImageArray:
+    """Return the picture as uint8 [H, W, 3] RGB, upright as its EXIF orientation says.
+
+    Args:
+        source: a path, or the bytes of an encoded picture.
+
+    Raises:
+        ImageError: not a picture, damaged, more than `MAX_PIXELS` (checked before decoding), more than 8 bits a
+            channel, transparent anywhere, of several frames, or in a colour space other than RGB or grey.
+    """
+    name = f"picture of {len(source)} bytes" if isinstance(source, bytes) else str(source)
+    with _open(source, name) as image:
+        return _decode(image, name)
+
+
+def image_array(image: object) -> ImageArray:
+    """Return what `set_image` was given as uint8 [H, W, 3] RGB; an array is returned as it is.
+
+    A PIL image whose EXIF orientation still asks for a rotation is refused: prompts and masks are in the pixels
+    that the caller sees, and only the caller knows whether those are the rotated ones.
+
+    Raises:
+        ImageError: anything else than uint8 [H, W, 3] or a PIL image, or a PIL image that `read_image` would refuse.
+    """
+    if isinstance(image, Image.Image):
+        return _from_pil(image)
+    if not isinstance(image, np.ndarray):
+        raise ImageError(f"image: given a {type(image).__name__}; {ALLOWED}")
+    way_out = _way_out(image)
+    if way_out:
+        raise ImageError(f"image: given {image.dtype} {list(image.shape)}; {ALLOWED}; {way_out}")
+    return image
+
+
+def _way_out(image: Array) -> str | None:
+    """Return what the caller can do about an array that cannot be used, None for one that can."""
+    if image.dtype != np.uint8:
+        return "scale the values to 0..255 and use .astype(numpy.uint8)"
+    if image.ndim == 2:
+        return "for a grey picture use numpy.stack([image] * 3, axis=-1)"
+    if image.ndim != 3:
+        return "give one picture at a time, channels last"
+    if image.shape[2] == 4:
+        return "drop the alpha channel after blending it with a background of your choice"
+    if image.shape[2] != 3:
+        return (
+            "use image.transpose(1, 2, 0) if channels come first"
+            if image.shape[0] == 3
+            else "give three channels, last"
+        )
+    return "a picture needs at least one pixel" if 0 in image.shape else None
+
+
+def _from_pil(image: Image.Image) -> ImageArray:
+    name = f"PIL image {image.mode} {image.width}x{image.height}"
+    orientation = _orientation(image, name)
+    if orientation != 1:
+        raise ImageError(
+            f"{name}: its EXIF orientation is {orientation}, allowed: 1; "
+            "apply PIL.ImageOps.exif_transpose first, so that prompts and masks mean the upright picture"
+        )
+    _check_size(image, name)
+    with _decoding(name):
+        return _rgb(image, name)
+
+
+def _decode(image: Image.Image, name: str) -> ImageArray:
+    _check_size(image, name)
+    _check_frames(image, name)
+    with _decoding(name):
+        _check_depth(image, name)
+        return _rgb(ImageOps.exif_transpose(image), name)
+
+
+def _open(source: Path | str | bytes, name: str) -> Image.Image:
+    """Return the image with its header read and no pixel decoded."""
+    try:
+        # The limit here is lower than the one at which Pillow warns.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+    except Image.DecompressionBombError as exc:
+        raise _too_large(name, "more than twice Pillow's own limit of pixels") from exc
+    except Exception as exc:  # a decoder that meets hostile bytes may raise anything
+        if isinstance(exc, OSError) and exc.errno is not None:
+            raise ImageError(f"{name}: cannot be read ({exc.strerror}); give a picture file") from exc
+        raise ImageError(f"{name}: not a picture that can be read; allowed: {', '.join(FORMATS)}") from exc
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Turn what a decoder raises on damaged bytes into one line."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except Exception as exc:  # a decoder that meets hostile bytes may raise anything
+        detail = " ".join(str(exc).split())[:200] or type(exc).__name__
+        raise ImageError(f"{name}: damaged or cut short ({detail}); save or copy the picture again") from exc
+
+
+def _check_size(image: Image.Image, name: str) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_large(name, f"{image.width}x{image.height} pixels")
+    if image.width * image.height == 0:
+        raise ImageError(f"{name}: {image.width}x{image.height} pixels; a picture needs at least one")
+
+
+def _too_large(name: str, size: str) -> ImageError:
+    return ImageError(
+        f"{name}: {size}, at most {MAX_PIXELS // 10**6} million are decoded; scale it down, or cut it into tiles"
+    )
+
+
+def _check_frames(image: Image.Image, name: str) -> None:
+    """Refuse animations and multi-page files. The further frames of an MPO are a camera's previews."""
+    with _decoding(name):
+        frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != "MPO":
+        raise ImageError(f"{name}: holds {frames} frames, allowed: 1; save the frame that is meant on its own")
+
+
+def _check_depth(image: Image.Image, name: str) -> None:
+    """Refuse 16-bit colour, which Pillow would cut to its upper 8 bits without a word."""
+    if image.format in ("PNG", "TIFF", "PPM") and any(
+        _is_deep(tile[0], tile[3]) for tile in getattr(image, "tile", [])
+    ):
+        raise _too_deep(name)
+
+
+def _is_deep(codec: str, args: object) -> bool:
+    parts = args if isinstance(args, tuple) else (args,)
+    if codec.startswith("ppm"):  # (raw mode, highest value)
+        return any(isinstance(part, int) and part > 255 for part in parts)
+    return any(isinstance(part, str) and ";16" in part for part in parts)
+
+
+def _too_deep(name: str) -> ImageError:
+    return ImageError(
+        f"{name}: more than 8 bits a channel, allowed: 8; scale the range that matters to 0..255 and save as 8-bit"
+    )
+
+
+def _rgb(image: Image.Image, name: str) -> ImageArray:
+    """Return the pixels as RGB, refusing what has more than one way to become RGB."""
+    if image.mode in DEEP_MODES:
+        raise _too_deep(name)
+    _check_depth(image, name)
+    if image.mode not in RGB_MODES + ALPHA_MODES:
+        raise ImageError(f"{name}: colour mode {image.mode}, allowed: RGB, grey or palette; convert it to RGB first")
+    if image.mode in ALPHA_MODES or image.has_transparency_data:
+        return np.asarray(_opaque(image, name))
+    return np.asarray(image.convert("RGB"))
+
+
+def _opaque(image: Image.Image, name: str) -> Image.Image:
+    """Return the picture without its alpha channel, if that hides nothing."""
+    rgba = image.convert("RGBA")
+    alpha = np.asarray(rgba.getchannel("A"))
+    hidden = np.count_nonzero(alpha < 255) / alpha.size
+    if hidden:
+        raise ImageError(
+            f"{name}: {hidden:.1%} of the pixels are transparent, and what shows through them changes the mask; "
+            "blend it with a background of your choice and save without alpha"
+        )
+    return rgba.convert("RGB")
+
+
+def _orientation(image: Image.Image, name: str) -> int:
+    with _decoding(name):
+        return int(image.getexif().get(ORIENTATION_TAG, 1))
