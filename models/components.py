@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..contract import GraphContract, MaskRule, Normalisation, Preprocessing, TensorSpec
-from .sam import MaskDecoder, PromptEncoder
+from .sam import MaskDecoder, PositionEncoding, PromptEncoder
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,17 @@ class ImageEncoderComponent(nn.Module):
         return embeddings
 
 
+class CellPositions(nn.Module):
+    """Position of every embedding cell, [1, cells, dim]; a module of its own, so that a trace names its ops."""
+
+    def __init__(self, pe_layer: PositionEncoding) -> None:
+        super().__init__()
+        self.pe_layer = pe_layer
+
+    def forward(self) -> Tensor:
+        return self.pe_layer.dense()
+
+
 class MaskDecoderComponent(nn.Module):
     """Prompt encoder and mask decoder in one graph; tensors as in `decoder_contract`.
 
@@ -86,6 +97,7 @@ class MaskDecoderComponent(nn.Module):
         super().__init__()
         self.prompt_encoder = prompt_encoder
         self.mask_decoder = mask_decoder
+        self.cell_positions = CellPositions(prompt_encoder.pe_layer)
 
     def forward(
         self,
@@ -97,7 +109,7 @@ class MaskDecoderComponent(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         sparse = self.prompt_encoder.embed_points(point_coords, point_labels)
         dense = self.prompt_encoder.embed_masks(mask_input, has_mask_input)
-        image_pe = self.prompt_encoder.pe_layer.dense().to(image_embeddings.dtype)
+        image_pe = self.cell_positions().to(image_embeddings.dtype)
         low_res_masks, iou_predictions = self.mask_decoder(image_embeddings, image_pe, sparse, dense)
         return low_res_masks, iou_predictions
 

@@ -177,15 +177,16 @@ class TinyVitBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self._attend(x)
-        x = self.local_conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return x + self.mlp(x)
+        convolved: Tensor = self.local_conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        mixed: Tensor = convolved + self.mlp(convolved)
+        return mixed
 
     def _attend(self, x: Tensor) -> Tensor:
         """Padded cells take part in attention, as upstream: they are zero before the norm, not masked out."""
         _, height, width, _ = x.shape
         down, right = -height % self.window, -width % self.window
         padded = F.pad(x, (0, 0, 0, right, 0, down)) if down or right else x
-        attended = self.attn(partition_windows(padded, self.window))
+        attended: Tensor = self.attn(partition_windows(padded, self.window))
         merged = merge_windows(attended, self.window, (height + down, width + right))
         return merged[:, :height, :width] if down or right else merged
 

@@ -44,6 +44,6 @@ def components(module: nn.Module, variant: Variant) -> tuple[Component, Componen
             module=MaskDecoderComponent(module.prompt_encoder, module.mask_decoder).eval(),
             contract=decoder,
             example_inputs=example_inputs(decoder),
-            float32_modules=("prompt_encoder.pe_layer",),
+            float32_modules=("prompt_encoder.pe_layer", "cell_positions"),
         ),
     )

@@ -5,18 +5,15 @@ A bundle is built in a hidden sibling folder and renamed into place, so a half-w
 
 from __future__ import annotations
 
-import errno
 import importlib.metadata
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from .contract import Graph, MaskRule, Preprocessing
-from .errors import AccuracyError, NotVerifiableError, OutputError
+from .errors import AccuracyError, NotVerifiableError
 from .manifest import (
     MANIFEST_NAME,
     SCHEMA_VERSION,
@@ -30,6 +27,7 @@ from .manifest import (
     encode_manifest,
     file_sha256,
 )
+from .staging import require_free, staged_folder
 from .verification import Failed, NotRunnable, Passed, Verification
 
 TOOLS = ("sam-export", "torch", "onnx", "onnxruntime", "openvino", "nncf", "coremltools", "numpy")
@@ -79,20 +77,13 @@ def write_bundle(draft: BundleDraft, out: Path, *, overwrite: bool = False) -> P
         _require_passed(draft.name, candidate)
     final = out / draft.name
     require_free(final, overwrite=overwrite)
-    with _staging(final) as staging:
+    with staged_folder(final) as staging:
         variants = tuple(
             _copy_candidate(candidate, staging, len(draft.candidates) > 1) for candidate in draft.candidates
         )
         extras = _write_extras(draft, staging)
         (staging / MANIFEST_NAME).write_bytes(encode_manifest(_manifest(draft, variants, extras)))
-        _replace(staging, final)
     return final
-
-
-def require_free(final: Path, *, overwrite: bool) -> None:
-    """Raise if the bundle exists already, before any work is spent on it."""
-    if final.exists() and not overwrite:
-        raise OutputError(f"{final} exists already; give --overwrite to replace it, or another -o")
 
 
 def _require_passed(name: str, candidate: Candidate) -> None:
@@ -103,45 +94,6 @@ def _require_passed(name: str, candidate: Candidate) -> None:
             raise AccuracyError(f"{name}: " + "; ".join(reasons))
         case NotRunnable(reason=reason):
             raise NotVerifiableError(f"{name}: {reason}")
-
-
-@contextmanager
-def _staging(final: Path) -> Iterator[Path]:
-    """Yield a hidden sibling of `final`; it is gone afterwards, renamed or removed."""
-    try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".partial", dir=final.parent))
-    except OSError as exc:
-        raise _output_error(final, exc) from exc
-    try:
-        staging.chmod(0o755)
-        yield staging
-    except OSError as exc:
-        raise _output_error(final, exc) from exc
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _output_error(final: Path, exc: OSError) -> OutputError:
-    if exc.errno == errno.ENOSPC:
-        return OutputError(f"{final}: no space left on the disk; free some, or give another -o")
-    return OutputError(f"{final}: cannot be written ({exc.strerror or exc}); give another -o")
-
-
-def _replace(staging: Path, final: Path) -> None:
-    """Rename into place. An old bundle is moved aside first and put back if the rename fails."""
-    if not final.exists():
-        staging.rename(final)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".old", dir=final.parent))
-    final.rename(aside / "bundle")
-    try:
-        staging.rename(final)
-    except OSError:
-        (aside / "bundle").rename(final)
-        aside.rmdir()
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _copy_candidate(candidate: Candidate, staging: Path, several: bool) -> BundleVariant:
