@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from .contract import Graph, MaskRule, Preprocessing
-from .errors import AccuracyError, NotVerifiableError
+from .errors import AccuracyError, NotVerifiableError, OutputError
 from .manifest import (
     MANIFEST_NAME,
     SCHEMA_VERSION,
@@ -27,7 +27,7 @@ from .manifest import (
     encode_manifest,
     file_sha256,
 )
-from .staging import require_free, staged_folder
+from .staging import staged_folder
 from .verification import Failed, NotRunnable, Passed, Verification
 
 TOOLS = ("sam-export", "torch", "onnx", "onnxruntime", "openvino", "nncf", "coremltools", "numpy")
@@ -84,6 +84,12 @@ def write_bundle(draft: BundleDraft, out: Path, *, overwrite: bool = False) -> P
         extras = _write_extras(draft, staging)
         (staging / MANIFEST_NAME).write_bytes(encode_manifest(_manifest(draft, variants, extras)))
     return final
+
+
+def require_free(final: Path, *, overwrite: bool) -> None:
+    """Raise if the bundle exists already, before any work is spent on it."""
+    if final.exists() and not overwrite:
+        raise OutputError(f"{final} exists already; give --overwrite to replace it, or another -o")
 
 
 def _require_passed(name: str, candidate: Candidate) -> None:
