@@ -161,12 +161,12 @@ def _manifest(draft: BundleDraft, variants: tuple[BundleVariant, ...], extras: t
         variants=variants,
         selftest=draft.selftest,
         extras=extras,
-        tools=_tool_versions(),
+        tools=tool_versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def _tool_versions() -> dict[str, str]:
+def tool_versions() -> dict[str, str]:
     installed = {
         dist.metadata["Name"].lower(): dist.version
         for dist in importlib.metadata.distributions()

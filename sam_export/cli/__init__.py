@@ -1,62 +1,79 @@
 """The command line: `sam-export MODEL --target T`, and one module per further command.
 
-Parses, calls one function, prints. Every error of the project becomes one line and an exit status:
-0 ok, 1 a gate failed, 2 bad request, 3 not verifiable on this machine, 130 interrupted.
+Parses, calls one function, prints. A command's module is imported when it is called, so that `segment` needs no
+torch. Every error of the project becomes one line and an exit status: 0 ok, 1 a gate failed, 2 bad request,
+3 not verifiable on this machine, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from typing import NoReturn
 
 from ..errors import RequestError, SamExportError
-from . import export_command, inspect_command, models_command, segment_command, verify_command
 
-COMMANDS = (export_command, models_command, inspect_command, verify_command, segment_command)
+COMMANDS: Mapping[str, str] = {
+    "export": "export_command",
+    "models": "models_command",
+    "pull": "models_command",
+    "inspect": "inspect_command",
+    "verify": "verify_command",
+    "segment": "segment_command",
+}
 DEFAULT_COMMAND = "export"
 INTERRUPTED = 130
+HELP = """usage: sam-export [MODEL] --target {onnx,openvino,coreml} [...] [-o DIR]
+       sam-export COMMAND ...
+
+Export Segment Anything models to ONNX, OpenVINO and Core ML, and prove that they still segment.
+
+commands:
+  export    export a model, pass the gate, write bundles (the default command; `sam-export export --help`)
+  models    list the models that can be exported, and which are cached
+  pull      fetch a model's weights into the cache, and verify them
+  inspect   show what is in a bundle, and how well it did
+  verify    measure a bundle again, on this machine
+  segment   segment a picture with a bundle
+
+`sam-export COMMAND --help` explains one; `sam-export --version` prints the version.
+"""
 
 
 class Parser(argparse.ArgumentParser):
     """Raises instead of exiting, so that a wrong option reads like every other error."""
 
-    def error(self, message: str) -> None:  # type: ignore[override]  # argparse says NoReturn: raising never returns
+    def error(self, message: str) -> NoReturn:
         raise RequestError(f"{message}; see `{self.prog} --help`")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status; prints errors to stderr, never a traceback of our own errors."""
+    """Run one command and return its exit status; our own errors end as one line on stderr."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in {"-h", "--help"}:
+        sys.stdout.write(HELP)
+        return 0
+    if words[0] == "--version":
+        sys.stdout.write(f"sam-export {version('sam-export')}\n")
+        return 0
     try:
-        args = build_parser().parse_args(_with_command(words))
-        status: int = args.run(args)
+        return run(words)
     except SamExportError as exc:
-        print(f"sam-export: {exc}", file=sys.stderr)  # noqa: T201
+        sys.stderr.write(f"sam-export: {exc}\n")
         return exc.exit_status
     except KeyboardInterrupt:
-        print("sam-export: interrupted; nothing half-written was left", file=sys.stderr)  # noqa: T201
+        sys.stderr.write("sam-export: interrupted; nothing half-written was left\n")
         return INTERRUPTED
+
+
+def run(words: Sequence[str]) -> int:
+    """Return the exit status of the command that the words ask for; without one, they are of `export`."""
+    command = words[0] if words[0] in COMMANDS else DEFAULT_COMMAND
+    parser = Parser(prog="sam-export")
+    importlib.import_module(f".{COMMANDS[command]}", __name__).add_parser(parser.add_subparsers(required=True))
+    args = parser.parse_args(words if words[0] == command else [DEFAULT_COMMAND, *words])
+    status: int = args.run(args)
     return status
-
-
-def build_parser() -> Parser:
-    parser = Parser(
-        prog="sam-export",
-        description="Export Segment Anything models to ONNX, OpenVINO and Core ML, and prove that they still segment.",
-        epilog="`sam-export MODEL --target T ...` is short for `sam-export export MODEL --target T ...`.",
-    )
-    parser.add_argument("--version", action="version", version=f"sam-export {version('sam-export')}")
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        command.add_parser(subparsers)
-    return parser
-
-
-def _with_command(words: list[str]) -> list[str]:
-    """Put the default command before anything that is neither a command nor a top-level option."""
-    known = {"export", "models", "pull", "inspect", "verify", "segment", "-h", "--help", "--version"}
-    if not words:
-        return ["--help"]
-    return words if words[0] in known else [DEFAULT_COMMAND, *words]

@@ -1,0 +1,48 @@
+# sam-export: `make demo` exports and proves the default model; `make test` runs everything.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+OUT ?= dist
+MODEL := lite_medsam
+TARGETS := onnx openvino coreml
+PICTURE = $(shell $(BIN)/python -c 'from skimage import data_dir; print(data_dir + "/astronaut.png")')
+
+.PHONY: demo test test-fast check lint types wheel clean help
+
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED)  ## export the default model to every target at fp32 and fp16, prove it, draw an overlay
+	$(BIN)/sam-export $(MODEL) --target $(TARGETS) --precision fp32 fp16 --overwrite -o $(OUT)
+	$(BIN)/sam-export segment $(OUT)/$(MODEL)-onnx-fp16 "$(PICTURE)" --box 65,5,340,500 --overwrite -o $(OUT)/demo
+
+test: $(INSTALLED)  ## run the whole test suite
+	$(BIN)/pytest
+
+test-fast: $(INSTALLED)  ## run the tests that take seconds
+	$(BIN)/pytest -m 'not slow'
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+wheel: $(INSTALLED)
+	rm -rf build/wheel build/clean
+	$(BIN)/python -m build --wheel --outdir build/wheel . > /dev/null
+	$(PYTHON) -m venv build/clean
+	build/clean/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "$$(ls build/wheel/*.whl)[dev]"
+
+types: wheel
+	cd build/clean && bin/mypy --config-file ../../pyproject.toml -p sam_export
+
+check: lint types  ## ruff, mypy and the fast tests, the last two on the built wheel in a clean environment
+	build/clean/bin/pytest -m 'not slow' -p no:cacheprovider
+
+clean:  ## remove what make made
+	rm -rf $(VENV) build $(OUT)

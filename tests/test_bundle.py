@@ -1,0 +1,89 @@
+"""A bundle is written whole or not at all, and only when it passed."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sam_export.bundle import write_bundle
+from sam_export.errors import AccuracyError, NotVerifiableError, OutputError
+from sam_export.manifest import read_manifest
+from sam_export.verification import NotRunnable
+
+from .bundles import FAILED, SUMMARY, draft
+
+
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return folder
+
+
+def test_what_is_written_is_what_is_read(work: Path, tmp_path: Path) -> None:
+    bundle = write_bundle(draft(work), tmp_path / "dist")
+    manifest = read_manifest(bundle)
+    assert bundle.name == "lite_medsam-onnx-fp16"
+    assert manifest.variants[0].accuracy.stable == SUMMARY
+    assert manifest.preprocessing == draft(work).preprocessing
+    assert {entry.path for entry in manifest.files()} == {
+        str(path.relative_to(bundle).as_posix()) for path in bundle.rglob("*") if path.is_file()
+    } - {"bundle.json"}
+    assert names(tmp_path / "dist") == [bundle.name]
+
+
+@pytest.mark.parametrize(
+    ("verification", "error"), [(FAILED, AccuracyError), (NotRunnable("needs a Mac"), NotVerifiableError)]
+)
+def test_what_did_not_pass_is_not_written(work: Path, tmp_path: Path, verification: object, error: type) -> None:
+    with pytest.raises(error):
+        write_bundle(draft(work, verification), tmp_path / "dist")
+    assert not (tmp_path / "dist").exists()
+
+
+def test_an_existing_bundle_is_kept(work: Path, tmp_path: Path) -> None:
+    bundle = write_bundle(draft(work), tmp_path)
+    before = (bundle / "bundle.json").read_bytes()
+    with pytest.raises(OutputError, match="--overwrite"):
+        write_bundle(draft(work), tmp_path)
+    assert (bundle / "bundle.json").read_bytes() == before
+
+
+def test_overwrite_replaces_it_whole(work: Path, tmp_path: Path) -> None:
+    bundle = write_bundle(draft(work), tmp_path / "dist")
+    (bundle / "stale.txt").write_text("old")
+    write_bundle(draft(work), tmp_path / "dist", overwrite=True)
+    assert not (bundle / "stale.txt").exists()
+    assert names(tmp_path / "dist") == [bundle.name]
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 KB, if this machine lets us mount one."""
+    folder = tmp_path / "full"
+    folder.mkdir()
+    if os.system(f"mount -t tmpfs -o size=4k tmpfs {folder} 2>/dev/null") != 0:
+        pytest.skip("mounting a small file system needs root")
+    yield folder
+    os.system(f"umount {folder}")
+
+
+def test_a_full_disk_leaves_nothing(work: Path, full_disk: Path) -> None:
+    with pytest.raises(OutputError, match="no space left") as caught:
+        write_bundle(draft(work), full_disk)
+    assert caught.value.__cause__.errno == errno.ENOSPC
+    assert names(full_disk) == []
+
+
+def test_a_place_that_cannot_be_a_folder(work: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_bundle(draft(work), tmp_path / "file")

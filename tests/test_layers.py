@@ -1,0 +1,49 @@
+"""Imports between folders go one way, and what a phone-class user installs pulls in no converter."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MAY_IMPORT = {
+    "models": set(),
+    "runtimes": set(),
+    "exporters": {"models"},
+    "verify": {"models", "runtimes"},
+    "quantize": {"models", "exporters", "runtimes", "verify"},
+    "benchmarks": {"runtimes", "verify"},
+}
+FACE = {"contract", "errors", "verification", "manifest", "bundle", "optional"}
+HEAVY = ("torch", "onnx", "openvino", "coremltools", "nncf", "onnxruntime", "transformers", "skimage")
+
+
+def imported_folders(module: Path) -> set[str]:
+    """The folders, or face modules, that the module imports relative to the package."""
+    depth = len(module.relative_to(ROOT).parts)
+    found = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == depth:
+            found |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
+        absolute = [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+        names = absolute + ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [])
+        assert not any(name.split(".")[0] == "sam_export" for name in names), f"{module}: import relatively"
+    return found
+
+
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_arrows_hold(folder: str) -> None:
+    for module in (ROOT / folder).rglob("*.py"):
+        forbidden = imported_folders(module) - MAY_IMPORT[folder] - FACE
+        assert not forbidden, f"{module.relative_to(ROOT)} imports {sorted(forbidden)}"
+
+
+@pytest.mark.parametrize("module", ["sam_export.runtimes", "sam_export", "sam_export.manifest", "sam_export.cli"])
+def test_import_is_light(module: str) -> None:
+    code = f"import {module}, sys; print([name for name in {HEAVY!r} if name in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert loaded == "[]"

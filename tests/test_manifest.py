@@ -1,0 +1,97 @@
+"""A bundle from a stranger: everything wrong with it is found before an engine sees a file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sam_export.bundle import write_bundle
+from sam_export.errors import BundleError
+from sam_export.manifest import read_manifest
+
+from .bundles import draft
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    work = tmp_path / "work"
+    work.mkdir()
+    return write_bundle(draft(work), tmp_path)
+
+
+def edit(bundle: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    change(manifest)
+    (bundle / "bundle.json").write_text(json.dumps(manifest))
+
+
+def encoder_file(manifest: dict[str, Any]) -> dict[str, Any]:
+    return manifest["variants"][0]["graphs"]["image_encoder"]["files"][0]
+
+
+def test_a_changed_byte(bundle: Path) -> None:
+    path = bundle / "image_encoder.onnx"
+    path.write_bytes(b"X" + path.read_bytes()[1:])
+    with pytest.raises(BundleError, match=r"image_encoder\.onnx was changed"):
+        read_manifest(bundle)
+
+
+def test_a_truncated_file(bundle: Path) -> None:
+    path = bundle / "image_encoder.onnx"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(BundleError, match="bytes"):
+        read_manifest(bundle)
+
+
+@pytest.mark.parametrize("name", ["image_encoder.onnx", "report.html", "selftest/mask_0.png"])
+def test_a_missing_file(bundle: Path, name: str) -> None:
+    (bundle / name).unlink()
+    with pytest.raises(BundleError, match=f"{name} is missing"):
+        read_manifest(bundle)
+
+
+@pytest.mark.parametrize(
+    "path", ["../secret", "/etc/passwd", "a/../../secret", "C:\\secret", "..\\secret", "", "image_encoder.onnx\0"]
+)
+def test_a_path_that_leaves_the_folder(bundle: Path, path: str) -> None:
+    edit(bundle, lambda manifest: encoder_file(manifest).update(path=path))
+    with pytest.raises(BundleError, match="leaves the bundle"):
+        read_manifest(bundle)
+
+
+def test_an_open_path_that_leaves_the_folder(bundle: Path) -> None:
+    edit(bundle, lambda m: m["variants"][0]["graphs"]["image_encoder"].update(open_path="../other"))
+    with pytest.raises(BundleError, match="leaves the bundle"):
+        read_manifest(bundle)
+
+
+def test_a_symlink_that_leaves_the_folder(bundle: Path) -> None:
+    outside = bundle.parent / "outside.onnx"
+    shutil.move(bundle / "image_encoder.onnx", outside)
+    (bundle / "image_encoder.onnx").symlink_to(outside)
+    with pytest.raises(BundleError, match="leaves the bundle"):
+        read_manifest(bundle)
+
+
+@pytest.mark.parametrize("schema", [0, 2, None, "1", True])
+def test_another_schema(bundle: Path, schema: object) -> None:
+    edit(bundle, lambda manifest: manifest.update(schema=schema))
+    with pytest.raises(BundleError, match="schema"):
+        read_manifest(bundle)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b'{"schema": 1}', b"\xff\xfe", b"[" * 100_000], ids=repr)
+def test_not_a_manifest(bundle: Path, text: bytes) -> None:
+    (bundle / "bundle.json").write_bytes(text)
+    with pytest.raises(BundleError):
+        read_manifest(bundle)
+
+
+def test_not_a_bundle(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="not a bundle"):
+        read_manifest(tmp_path)
