@@ -21,6 +21,7 @@ WRAPPERS = ("model", "state_dict", "model_state_dict")
 PREFIXES = ("module.", "_orig_mod.")
 SHOWN = 4
 ZIP_MAGIC = b"PK\x03\x04"
+PICKLE_MAGIC = b"\x80"
 NEXT_STEP = "get it again, or give another file with --checkpoint"
 
 
@@ -123,7 +124,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _pickle_error(path: Path, said: str, head: bytes) -> CheckpointError:
     asked = re.search(r"GLOBAL ([\w.]+)", said)
-    if asked or "Unsupported" in said or "unsupported" in said:
+    # Text and random bytes name unknown pickle operations too; only a real pickle can mean them.
+    if asked or ("nsupported" in said and head.startswith((ZIP_MAGIC, PICKLE_MAGIC))):
         wants = f" (it asks for {asked[1]})" if asked else ""
         return CheckpointError(
             f"{path}: holds pickled code{wants}, which is never run; if you trust it, save its tensors alone:"

