@@ -88,10 +88,12 @@ def pull(variant: Pinned, progress: Progress | None = None) -> Path:
         MissingDependencyError: a package that the source needs is not installed.
     """
     path = checkpoint_path(variant)
-    if path.exists():
-        return _undamaged(path, variant)
-    with _cache_errors(path, variant), _only_one(path, variant, progress):
-        return _undamaged(path, variant) if path.exists() else _fetch(path, variant, progress)
+    with _cache_errors(path, variant):
+        # Before the lock, which must write: a cache baked into a read-only image serves too.
+        if path.exists():
+            return _undamaged(path, variant)
+        with _only_one(path, variant, progress):
+            return _undamaged(path, variant) if path.exists() else _fetch(path, variant, progress)
 
 
 def _undamaged(path: Path, variant: Pinned) -> Path:
@@ -184,8 +186,8 @@ def _cache_errors(path: Path, variant: Pinned) -> Iterator[None]:
                 " folder; what arrived is kept, the next pull goes on from there"
             ) from exc
         raise CheckpointError(
-            f"{variant.name}: the cache {path.parent} cannot be written ({exc.strerror or exc});"
-            f" mend its permissions, or set {CACHE_VARIABLE} to a folder that can be"
+            f"{variant.name}: the cache {path.parent} cannot be used ({exc.strerror or exc});"
+            f" mend its permissions, or set {CACHE_VARIABLE} to a folder that can be written"
         ) from exc
 
 

@@ -170,14 +170,14 @@ def test_a_disk_that_fills_up_during_the_transfer(row: Row) -> None:
 def test_a_cache_folder_that_cannot_be_made(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("SAM_EXPORT_CACHE", str(tmp_path / "file"))
-    with pytest.raises(CheckpointError, match=r"cannot be written .*SAM_EXPORT_CACHE"):
+    with pytest.raises(CheckpointError, match=r"cannot be used .*SAM_EXPORT_CACHE"):
         pull(row)
 
 
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
 def test_a_cache_folder_without_permission(row: Row, cache: Path) -> None:
     cache.mkdir(mode=0o555)
-    with pytest.raises(CheckpointError, match=r"cannot be written .*Permission"):
+    with pytest.raises(CheckpointError, match=r"cannot be used .*Permission"):
         pull(row)
 
 
