@@ -22,7 +22,7 @@ from ..errors import ImageError
 # At 3 bytes a pixel 300 MB, and as much again for every full-size float mask.
 MAX_PIXELS = 100_000_000
 # Not every format that Pillow knows: some run other programs (EPS), some hold no pixels of their own (WMF).
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 RGB_MODES = ("RGB", "L", "1", "P")
 ALPHA_MODES = ("RGBA", "LA", "PA")
 DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
