@@ -10,18 +10,22 @@ import torch
 from torch import Tensor, nn
 
 from ..manifest import file_sha256
-from .loading import check_layout, load_state_dict
+from .loading import check_layout, read_checkpoint
 from .variants import Variant
 
 
 @dataclass(frozen=True)
 class SamModel:
-    """A plain torch module in eval mode and fp32, with upstream's key layout, and where its weights came from."""
+    """A plain torch module in eval mode and fp32, with upstream's key layout, and where its weights came from.
+
+    `notes`: what was done to the file's keys to make them fit, for the user to see.
+    """
 
     variant: Variant
     module: nn.Module
     checkpoint_sha256: str
     weights_trained: bool
+    notes: tuple[str, ...] = ()
 
 
 def load_into(module: nn.Module, variant: Variant, checkpoint: Path) -> SamModel:
@@ -30,13 +34,15 @@ def load_into(module: nn.Module, variant: Variant, checkpoint: Path) -> SamModel
     Raises:
         CheckpointError: damaged, hostile, or not this family's layout (the keys are listed).
     """
-    state = _without_unused(load_state_dict(checkpoint), variant)
+    content = read_checkpoint(checkpoint)
+    state = _without_unused(content.tensors, variant)
     module.eval()
     check_layout(
         {name: tensor.shape for name, tensor in module.state_dict().items()}, state, f"{variant.name}: {checkpoint}"
     )
     module.load_state_dict(state)
-    return SamModel(variant, module.float().requires_grad_(False), file_sha256(checkpoint), weights_trained=True)
+    notes = tuple(f"{checkpoint.name}: {phrase}" for phrase in content.stripped)
+    return SamModel(variant, module.float().requires_grad_(False), file_sha256(checkpoint), True, notes)
 
 
 def random_model(module: nn.Module, variant: Variant, *, seed: int = 0) -> SamModel:

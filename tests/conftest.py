@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+
 from sam_export.models import FAMILIES, SamModel, load
 from sam_export.models.loader import random_model
 from sam_export.models.sam import DecoderConfig

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from sam_export.models import variants
-from sam_export.models.sources import FileSource
-from sam_export.models.transfer import Progress
 
 from sam_export.cli.models_command import add_parser, list_models, pull_model
 from sam_export.errors import RequestError
+from sam_export.models import variants
+from sam_export.models.sources import FileSource
+from sam_export.models.transfer import Progress
 
 
 @pytest.fixture

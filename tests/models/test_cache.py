@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+
+from sam_export.errors import CheckpointError
 from sam_export.models.cache import cached, checkpoint_path, pull
 from sam_export.models.sources import FileSource, Source, UrlSource
 from sam_export.models.transfer import Retries
 from sam_export.models.variants import LITE_MEDSAM
-
-from sam_export.errors import CheckpointError
 
 from .conftest import FileServer
 

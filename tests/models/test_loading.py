@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from sam_export.models.loading import check_layout, load_state_dict, read_checkpoint
 from torch import Size, Tensor, nn
 
 from sam_export.errors import CheckpointError
+from sam_export.models.loading import check_layout, load_state_dict, read_checkpoint
 
 
 @pytest.fixture

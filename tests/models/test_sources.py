@@ -10,10 +10,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from sam_export.models.sources import FileSource, HubSource, UrlSource, WheelSource
-from sam_export.models.transfer import Retries
 
 from sam_export.errors import CheckpointError, MissingDependencyError
+from sam_export.models.sources import FileSource, HubSource, UrlSource, WheelSource
+from sam_export.models.transfer import Retries
 
 from .conftest import FileServer
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sam_export.models import SamModel, components
 from skimage import data_dir
 from torch import Tensor, nn
 
 from sam_export.contract import PointLabel
+from sam_export.models import SamModel, components
 
 from . import upstream as source
 

@@ -13,8 +13,9 @@ import types
 from pathlib import Path
 
 import torch
-from sam_export.models.variants import LITE_MEDSAM
 from torch import Tensor, nn
+
+from sam_export.models.variants import LITE_MEDSAM
 
 
 class _DropPath(nn.Identity):

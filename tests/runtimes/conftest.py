@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from sam_export.runtimes import Segmenter, open_session
 
 from sam_export.bundle import BundleDraft, Candidate, write_bundle
 from sam_export.contract import EngineOptions, Graph, GraphContract, Recipe, Session
 from sam_export.manifest import FileEntry, ModelCard, SelfTest, SelfTestCase
+from sam_export.runtimes import Segmenter, open_session
 
 from ..bundles import PASSED
 from . import geometric_model as model

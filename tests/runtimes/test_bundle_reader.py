@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sam_export.runtimes import ENGINES, open_bundle, open_session
-from sam_export.runtimes.bundle_reader import choose_variant
-from sam_export.runtimes.engines import verified_options
-from sam_export.runtimes.selftest import mask_iou
 
 from sam_export.contract import EngineOptions
 from sam_export.errors import BundleError, RequestError, SelfTestError, UnsupportedError
 from sam_export.manifest import MANIFEST_NAME, read_manifest
+from sam_export.runtimes import ENGINES, open_bundle, open_session
+from sam_export.runtimes.bundle_reader import choose_variant
+from sam_export.runtimes.engines import verified_options
+from sam_export.runtimes.selftest import mask_iou
 
 from . import geometric_model as model
 from .conftest import RECIPE, SELFTEST_BOX, write_geometric_bundle

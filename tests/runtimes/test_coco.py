@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
+
 from sam_export.runtimes.coco import ScoredMask, coco_document
 
 

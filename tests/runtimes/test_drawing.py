@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from sam_export.runtimes.drawing import DrawnObject, draw_overlay, object_colour
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from sam_export.runtimes import read_image
-from sam_export.runtimes.images import MAX_PIXELS, image_array
 
 from sam_export.errors import ImageError
+from sam_export.runtimes import read_image
+from sam_export.runtimes.images import MAX_PIXELS, image_array
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (6, 9, 3), np.uint8)
 ORIENTATIONS: dict[int, Callable[[np.ndarray], np.ndarray]] = {

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sam_export.runtimes.postprocess import upsample
-from sam_export.runtimes.preprocess import PreparedImage, fitted_hw
 
 from sam_export.contract import FloatArray, MaskRule, Normalisation, Preprocessing
 from sam_export.errors import ContractError
+from sam_export.runtimes.postprocess import upsample
+from sam_export.runtimes.preprocess import PreparedImage, fitted_hw
 
 
 def setting(mask: int, frame: int) -> tuple[Preprocessing, MaskRule]:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from sam_export.runtimes.preprocess import fitted_hw, prepare_image, to_prompt_frame
 
 from sam_export.contract import Normalisation, Preprocessing
 from sam_export.errors import ContractError
+from sam_export.runtimes.preprocess import fitted_hw, prepare_image, to_prompt_frame
 
 MIN_MAX = Preprocessing((64, 64), (64, 64), "letterbox", "pillow_bilinear", "minimum", Normalisation("min_max"))
 MEAN = (123.675, 116.28, 103.53)

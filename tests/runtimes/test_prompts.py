@@ -8,11 +8,11 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 from numpy.typing import ArrayLike
-from sam_export.runtimes.preprocess import prepare_image
-from sam_export.runtimes.prompts import check_prompts, decoder_feeds, one_prompt
 
 from sam_export.contract import Array, PointLabel
 from sam_export.errors import RequestError
+from sam_export.runtimes.preprocess import prepare_image
+from sam_export.runtimes.prompts import check_prompts, decoder_feeds, one_prompt
 
 from .geometric_model import CELLS, MASK_RULE, PREPROCESSING
 

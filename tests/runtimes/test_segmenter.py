@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from sam_export.runtimes import Segmenter
-from sam_export.runtimes.selftest import mask_iou
 
 from sam_export.contract import Session
 from sam_export.errors import ContractError, ImageError, RequestError
+from sam_export.runtimes import Segmenter
+from sam_export.runtimes.selftest import mask_iou
 
 from . import geometric_model as model
 from .conftest import open_graph
