@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 OUT ?= dist
 MODEL := lite_medsam
 TARGETS := onnx openvino coreml
-PICTURE = $(shell $(BIN)/python -c 'from skimage import data_dir; print(data_dir + "/astronaut.png")')
+PICTURE = $(shell $(BIN)/python -c 'import skimage, pathlib; print(pathlib.Path(skimage.__file__).parent / "data/astronaut.png")')
 
 .PHONY: demo test test-fast check lint types wheel clean help
 

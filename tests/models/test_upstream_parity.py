@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage
 import torch
 from PIL import Image
-from skimage import data_dir
 from torch import Tensor, nn
 
 from sam_export.contract import PointLabel
@@ -30,7 +30,7 @@ def upstream(lite_medsam: SamModel, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="module")
 def image() -> Tensor:
     """The astronaut at 256 px, 0..255."""
-    picture = Image.open(Path(data_dir) / "astronaut.png").convert("RGB").resize((256, 256))
+    picture = Image.open(Path(skimage.__file__).parent / "data" / "astronaut.png").convert("RGB").resize((256, 256))
     return torch.from_numpy(np.array(picture, dtype=np.float32)).permute(2, 0, 1).unsqueeze(0)
 
 
