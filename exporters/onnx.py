@@ -1,0 +1,114 @@
+"""ONNX: one standard-ops graph for each component, opset 17, exactly to the contract.
+
+Traced (`onnx_trace`), simplified (`onnx_passes`), made fp16 if asked (`onnx_float16`), checked (`onnx_checks`), saved.
+Two exports of the same component are byte-identical.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..contract import Graph, GraphContract, LayerChoice, Recipe
+from ..optional import import_optional
+from .target import ExportOptions
+from .tool import TOOL, tool_version
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from ..models.components import Component
+
+MAX_INLINE_BYTES = 2 * 10**9  # protobuf ends at 2 GiB, names and structure included
+FLOAT32_REASON = "the model needs fp32 here at every precision"
+
+
+@dataclass(frozen=True)
+class Onnx:
+    name: str = "onnx"
+    extra: str = "onnx"
+    precisions: tuple[str, ...] = ("fp32", "fp16")
+    default_precision: str = "fp32"
+
+    def export(self, component: Component, precision: str, out_dir: Path, options: ExportOptions) -> Graph:
+        """Write `<component>.onnx`.
+
+        Raises:
+            ConversionError: torch cannot trace the module, or a pass left what must not be there.
+            ContractError: the graph's tensors are not the contract's.
+            MissingDependencyError: onnx or onnx-ir is not installed.
+        """
+        del options
+        model, recipe = build(component, precision)
+        path = out_dir / f"{component.contract.component}.onnx"
+        files = save(model, path)
+        return Graph(component.contract, self.name, recipe, path, files)
+
+
+def build(component: Component, precision: str) -> tuple[ir.Model, Recipe]:
+    """Return the finished graph in memory, and what the precision became."""
+    for package in ("onnx", "onnx_ir"):
+        import_optional(package, purpose="exporting ONNX graphs", extra="onnx")
+    from .onnx_checks import check_domains, check_tensors
+    from .onnx_passes import clean, infer_shapes
+    from .onnx_trace import trace
+
+    model = clean(trace(component))
+    recipe = Recipe(precision, storage="fp32", compute="fp32")
+    if precision == "fp16":
+        recipe = _convert_to_float16(model, component)
+        infer_shapes(model)
+    _describe(model, component.contract, precision)
+    check_domains(model, "export")
+    check_tensors(model, component.contract)
+    return model, recipe
+
+
+def save(model: ir.Model, path: Path, *, max_inline_bytes: int = MAX_INLINE_BYTES) -> tuple[str, ...]:
+    """Write the graph, weights inside or, above the limit, in one file beside it; return the names of the files."""
+    import onnx_ir as ir
+
+    from .onnx_checks import check_file
+
+    size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None)
+    weights = f"{path.name}.data" if size > max_inline_bytes else None
+    ir.save(model, path, external_data=weights)
+    check_file(path)
+    return (path.name,) if weights is None else (path.name, weights)
+
+
+def _convert_to_float16(model: ir.Model, component: Component) -> Recipe:
+    from .module_scopes import ops_of_modules
+    from .onnx_float16 import to_float16
+
+    modules = component.float32_modules
+    names = [str(node.name) for node in model.graph]
+    to_float16(model, ops_of_modules(names, modules, f"{component.contract.component} onnx fp16"))
+    return Recipe(
+        "fp16",
+        storage="fp16",
+        compute="fp32",
+        layers=tuple(LayerChoice(module, "fp32", FLOAT32_REASON) for module in modules),
+        notes=(
+            "fp16 storage: onnxruntime's CPU provider computes most fp16 ops in fp32 and rounds between them; "
+            "providers with fp16 kernels compute in fp16",
+        ),
+    )
+
+
+def _describe(model: ir.Model, contract: GraphContract, precision: str) -> None:
+    """Write a sentence for each tensor and where the file came from; drop what the tracer noted of its source."""
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+
+    from .onnx_checks import IR_VERSION
+
+    ClearMetadataAndDocStringPass()(model)
+    model.ir_version = IR_VERSION
+    model.producer_name, model.producer_version = TOOL, tool_version()
+    model.graph.name = contract.component
+    for spec, value in zip(
+        (*contract.inputs, *contract.outputs), (*model.graph.inputs, *model.graph.outputs), strict=True
+    ):
+        value.doc_string = spec.meaning
+    model.metadata_props.update({"sam_export.component": contract.component, "sam_export.precision": precision})

@@ -1,0 +1,119 @@
+"""OpenVINO: an IR (`.xml` and `.bin`) for each component, made from the finished ONNX graph.
+
+Measured on LiteMedSAM's encoder, against `openvino.convert_model` on the torch module: 4 s instead of 44 s, 23.2 MB
+instead of 27.7 MB (torch's way stores the attention biases expanded), the same execution graph and speed.
+
+fp16 stores the weights as fp16 and leaves the compute precision to whoever compiles; ops that must be computed in fp32
+are marked so in the IR itself, with their constants, and devices that compute in fp16 honour the mark.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from ..contract import Graph, GraphContract, LayerChoice, Recipe
+from ..errors import ConversionError
+from ..optional import import_openvino
+from .target import ExportOptions
+from .tool import TOOL, tool_version
+
+if TYPE_CHECKING:
+    from ..models.components import Component
+
+FLOAT32_REASON = "the model needs fp32 here at every precision"
+
+
+@dataclass(frozen=True)
+class OpenVino:
+    name: str = "openvino"
+    extra: str = "openvino"
+    precisions: tuple[str, ...] = ("fp32", "fp16")
+    default_precision: str = "fp32"
+
+    def export(self, component: Component, precision: str, out_dir: Path, options: ExportOptions) -> Graph:
+        """Write `<component>.xml` and `<component>.bin`.
+
+        Raises:
+            ConversionError: the graph cannot be made, or a module that must stay fp32 is not to be found in it.
+            ContractError: the graph's tensors are not the contract's.
+            MissingDependencyError: openvino, onnx or onnx-ir is not installed.
+        """
+        del options
+        openvino = import_openvino(purpose="exporting OpenVINO graphs", extra=self.extra)
+        model = _convert(openvino, component)
+        _describe(model, component.contract, precision)
+        path = out_dir / f"{component.contract.component}.xml"
+        if precision == "fp16":
+            model = _marked_float32(openvino, model, component)
+        openvino.save_model(model, path, compress_to_fp16=precision == "fp16")
+        return Graph(
+            component.contract, self.name, _recipe(component, precision), path, (path.name, f"{path.stem}.bin")
+        )
+
+
+def _recipe(component: Component, precision: str) -> Recipe:
+    if precision != "fp16":
+        return Recipe(precision, storage=precision, compute="fp32")
+    return Recipe(
+        precision,
+        storage="fp16",
+        compute="fp32",
+        layers=tuple(LayerChoice(module, "fp32", FLOAT32_REASON) for module in component.float32_modules),
+        notes=("fp16 storage: the engine here pins computation to fp32 when it compiles, whatever the CPU offers",),
+    )
+
+
+def _convert(openvino: ModuleType, component: Component) -> Any:
+    """Return the simplified `openvino.Model` of the component's ONNX graph."""
+    from .onnx import build
+    from .openvino_passes import name_by_position, simplify
+
+    onnx_model, _ = build(component, "fp32")
+    try:
+        model = openvino.Core().read_model(io.BytesIO(_serialised(onnx_model)))
+        simplify(openvino, model)
+    except RuntimeError as exc:
+        raise ConversionError(
+            f"{component.contract.component} openvino: cannot convert its ONNX graph ({exc})"
+        ) from exc
+    name_by_position(model)
+    return model
+
+
+def _serialised(onnx_model: Any) -> bytes:
+    import onnx_ir as ir
+
+    return bytes(ir.to_proto(onnx_model).SerializeToString())
+
+
+def _describe(model: Any, contract: GraphContract, precision: str) -> None:
+    """Write a sentence for each tensor and where the file came from into the model's `rt_info`."""
+    model.set_friendly_name(contract.component)
+    facts = {"component": contract.component, "precision": precision, "tool": f"{TOOL} {tool_version()}"}
+    for key, value in facts.items():
+        model.set_rt_info(value, ["sam_export", key])
+    for spec in (*contract.inputs, *contract.outputs):
+        model.set_rt_info(spec.meaning, ["sam_export", "tensors", spec.name])
+
+
+def _marked_float32(openvino: ModuleType, model: Any, component: Component) -> Any:
+    """Return the model with the marks of `float32_modules`, by way of a file: only the IR's reader can set them."""
+    from .openvino_passes import mark_float32
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "graph.xml"
+        openvino.save_model(model, path, compress_to_fp16=False)
+        mark_float32(path, component.float32_modules, f"{component.contract.component} openvino fp16")
+        # The reader maps the weights from the file; a copy must outlive the folder.
+        return openvino.Core().read_model(path.read_bytes(), _tensor(openvino, path.with_suffix(".bin").read_bytes()))
+
+
+def _tensor(openvino: ModuleType, content: bytes) -> Any:
+    import numpy as np
+
+    return openvino.Tensor(np.frombuffer(content, np.uint8).copy())

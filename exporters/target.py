@@ -1,0 +1,41 @@
+"""What a target is: the one thing that the pipeline knows of ONNX, OpenVINO and Core ML alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from ..contract import Graph
+
+if TYPE_CHECKING:
+    from ..models.components import Component
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Choices that only some targets have. `minimum_ios`: the oldest iOS that a Core ML graph must run on."""
+
+    minimum_ios: int = 16
+
+
+class Target(Protocol):
+    """A format. Importing one needs no converter; `export` imports what it needs.
+
+    `extra` is the pip extra that installs the converter. `export` writes `<component>.*` into the existing folder
+    `out_dir`.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def extra(self) -> str: ...
+
+    @property
+    def precisions(self) -> tuple[str, ...]: ...
+
+    @property
+    def default_precision(self) -> str: ...
+
+    def export(self, component: Component, precision: str, out_dir: Path, options: ExportOptions) -> Graph: ...
