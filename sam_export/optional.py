@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 from .errors import MissingDependencyError
+
+# What coremltools logs as a warning on every import off a Mac, or beside a newer torch or scikit-learn.
+COREMLTOOLS_ROUTINE = ("scikit-learn version", "Torch version", "Failed to load _ML")
 
 
 def import_optional(package: str, *, purpose: str, extra: str) -> ModuleType:
@@ -39,3 +45,24 @@ def import_openvino(*, purpose: str, extra: str) -> ModuleType:
         del sys.modules[name]
         if before is not None:
             sys.modules[name] = before
+
+
+def import_coremltools(*, purpose: str, extra: str) -> ModuleType:
+    """Return `coremltools`, imported without the warnings that say nothing new."""
+    with hidden_log("coremltools", COREMLTOOLS_ROUTINE):
+        return import_optional("coremltools", purpose=purpose, extra=extra)
+
+
+@contextmanager
+def hidden_log(logger: str, openings: tuple[str, ...]) -> Iterator[None]:
+    """Drop this logger's messages that start with one of `openings`; all others still show."""
+
+    def is_news(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(openings)
+
+    log = logging.getLogger(logger)
+    log.addFilter(is_news)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_news)
