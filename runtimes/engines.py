@@ -31,6 +31,8 @@ def _coreml(path: Path, contract: GraphContract, options: EngineOptions) -> Sess
 
 
 ENGINES: Mapping[str, EngineOpener] = {"onnx": _onnxruntime, "openvino": _openvino, "coreml": _coreml}
+# Core ML chooses its precision per compute unit and takes no wish.
+PINNED_TARGETS = ("onnx", "openvino")
 
 
 def open_session(
@@ -48,15 +50,15 @@ def open_session(
         raise UnsupportedError(
             f"{graph_path}: no Python engine runs target {target!r}; there are some for: {', '.join(ENGINES)}"
         )
-    return opener(graph_path, contract, verified_options(recipe, options))
+    return opener(graph_path, contract, verified_options(target, recipe, options))
 
 
-def verified_options(recipe: Recipe, options: EngineOptions | None) -> EngineOptions:
+def verified_options(target: str, recipe: Recipe, options: EngineOptions | None) -> EngineOptions:
     """Return the options with the recipe's compute precision, unless the caller asks for one or for a provider.
 
     Another provider than the one that the recipe was verified on may not have that precision, so it keeps its own.
     """
     asked = options or EngineOptions()
-    if asked.compute_precision is not None or asked.provider is not None:
+    if target not in PINNED_TARGETS or asked.compute_precision is not None or asked.provider is not None:
         return asked
     return replace(asked, compute_precision=recipe.compute)

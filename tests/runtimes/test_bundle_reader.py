@@ -118,10 +118,13 @@ def test_a_variant_without_a_decoder(bundle: Path) -> None:
 
 def test_a_bundle_is_run_in_the_precision_it_was_verified_in() -> None:
     recipe = dataclasses.replace(RECIPE, compute="bf16")
-    assert verified_options(recipe, None).compute_precision == "bf16"
-    assert verified_options(recipe, EngineOptions(threads=3)) == EngineOptions(threads=3, compute_precision="bf16")
+    assert verified_options("openvino", recipe, None).compute_precision == "bf16"
+    assert verified_options("openvino", recipe, EngineOptions(threads=3)) == EngineOptions(
+        threads=3, compute_precision="bf16"
+    )
     for asked in (EngineOptions(compute_precision="fp32"), EngineOptions(provider="CUDAExecutionProvider")):
-        assert verified_options(recipe, asked) == asked
+        assert verified_options("openvino", recipe, asked) == asked
+    assert verified_options("coreml", recipe, None) == EngineOptions()  # takes no wish
 
 
 def test_options_reach_the_engine_and_are_read_back(bundle: Path) -> None:
