@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from ..contract import ImageArray, PointLabel
 
+FIRST_HUE = 0.55  # blue: rare in photographs, so that one object stands out from most
 GOLDEN_RATIO = 0.618034
 FILL = 0.45
 Colour = tuple[int, int, int]
@@ -29,7 +30,7 @@ class DrawnObject:
 
 def object_colour(index: int) -> Colour:
     """Return the colour of the index-th object: always the same, and far from its neighbours'."""
-    red, green, blue = colorsys.hsv_to_rgb((0.02 + index * GOLDEN_RATIO) % 1.0, 0.85, 1.0)
+    red, green, blue = colorsys.hsv_to_rgb((FIRST_HUE + index * GOLDEN_RATIO) % 1.0, 0.85, 1.0)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 

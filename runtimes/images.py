@@ -31,7 +31,9 @@ ALLOWED = "allowed: a uint8 array [H, W, 3] (RGB) or a PIL image"
 
 
 def read_image(source: Path | str | bytes) -> ImageArray:
-    """Return the picture as uint8 [H, W, 3] RGB, upright as its EXIF orientation says.
+    """Return the picture as uint8 [H, W, 3] RGB, upright as its EXIF orientation says; writable.
+
+    Colour profiles are not applied: the models were trained without.
 
     Args:
         source: a path, or the bytes of an encoded picture.
@@ -181,8 +183,8 @@ def _rgb(image: Image.Image, name: str) -> ImageArray:
     if image.mode not in RGB_MODES + ALPHA_MODES:
         raise ImageError(f"{name}: colour mode {image.mode}, allowed: RGB, grey or palette; convert it to RGB first")
     if image.mode in ALPHA_MODES or image.has_transparency_data:
-        return np.asarray(_opaque(image, name))
-    return np.asarray(image.convert("RGB"))
+        return np.array(_opaque(image, name))
+    return np.array(image.convert("RGB"))
 
 
 def _opaque(image: Image.Image, name: str) -> Image.Image:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from sam_export.errors import ImageError
@@ -239,3 +241,27 @@ def test_set_image_refuses(image: object, message: str) -> None:
 
 def test_an_array_is_not_copied() -> None:
     assert image_array(PIXELS) is PIXELS
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM"]), st.integers(0), st.integers(0, 255))
+def test_damage_gives_a_picture_or_one_line(kind: str, position: int, value: int) -> None:
+    data = bytearray(encoded(Image.fromarray(PIXELS), kind))
+    data[position % len(data)] = value
+    outcome = picture_or_error(bytes(data))
+    if isinstance(outcome, ImageError):
+        assert "\n" not in str(outcome)
+    else:
+        assert outcome.dtype == np.uint8
+        assert outcome.shape[2] == 3
+
+
+def picture_or_error(data: bytes) -> np.ndarray | ImageError:
+    try:
+        return read_image(data)
+    except ImageError as exc:
+        return exc
+
+
+def test_what_was_read_may_be_drawn_upon() -> None:
+    assert read_image(encoded(GREY)).flags.writeable

@@ -124,6 +124,13 @@ def test_pil_and_array_are_the_same_picture(segmenter: Segmenter, picture: np.nd
     assert np.array_equal(segmenter.get_image_embedding(), from_array)
 
 
+def test_a_view_of_another_array_is_the_picture_that_it_shows(segmenter: Segmenter, picture: np.ndarray) -> None:
+    segmenter.set_image(picture[::-1, :, ::-1])  # upside down, BGR
+    from_view = segmenter.get_image_embedding()
+    segmenter.set_image(picture[::-1, :, ::-1].copy())
+    assert np.array_equal(segmenter.get_image_embedding(), from_view)
+
+
 def test_encode_leaves_the_current_picture_alone(segmenter: Segmenter, picture: np.ndarray) -> None:
     segmenter.set_image(picture)
     assert segmenter.encode(picture_of((10, 20))).prepared.original_hw == (10, 20)
