@@ -249,7 +249,8 @@ class MaskDecoder(nn.Module):
 
     def _tokens(self, sparse: Tensor) -> Tensor:
         learned = torch.cat((self.iou_token.weight, self.mask_tokens.weight)).unsqueeze(0)
-        return torch.cat((learned.expand(sparse.shape[0], -1, -1), sparse), dim=1)
+        # Repeated, not expanded: Core ML's converter loses the static sizes of an expanded tensor.
+        return torch.cat((learned.repeat(sparse.shape[0], 1, 1), sparse), dim=1)
 
     def _masks(self, tokens: Tensor, upscaled: Tensor) -> Tensor:
         """tokens [B, 1 + M + N, dim], upscaled [B, dim / 8, 4E, 4E] -> [B, M, 4E, 4E]."""
