@@ -1,0 +1,98 @@
+"""Core ML: an ML program in an `.mlpackage`, for iOS 16 (macOS 13) and later.
+
+The encoder takes an RGB image, the decoder float32 multi-arrays with flexible B and N. Heavy imports wait
+until something is exported.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..contract import Graph, LayerChoice, Recipe
+from ..errors import UnsupportedError
+from ..optional import import_coremltools
+from .coreml_quiet import quiet_conversion
+from .target import ExportOptions
+
+if TYPE_CHECKING:
+    from ..models.components import Component
+
+IOS_VERSIONS = (16, 17, 18)
+
+
+class CoreMl:
+    name = "coreml"
+    extra = "coreml"
+    precisions: tuple[str, ...] = ("fp32", "fp16")
+    default_precision = "fp16"
+
+    def export(self, component: Component, precision: str, out_dir: Path, options: ExportOptions) -> Graph:
+        """Return the component as `out_dir/<component>.mlpackage`, read back and checked.
+
+        Raises:
+            UnsupportedError: unknown precision or iOS version.
+            MissingDependencyError: coremltools is not installed.
+            ConversionError: the converter failed, or its program breaks a promise of this project.
+            ContractError: the saved inputs or outputs are not the contract's.
+            OSError: the package cannot be written.
+        """
+        self._check(precision, options)
+        import_coremltools(purpose="Core ML export", extra=self.extra)
+        from .coreml_convert import convert
+        from .coreml_package import package_files, write_package
+
+        path = out_dir / f"{component.contract.component}.mlpackage"
+        recipe = _recipe(component, precision, options)
+        model = convert(component, precision, options.minimum_ios)
+        write_package(model, component.contract, path, _facts(recipe, options))
+        _check_saved(path, component, precision)
+        return Graph(component.contract, self.name, recipe, path, package_files(path))
+
+    def _check(self, precision: str, options: ExportOptions) -> None:
+        if precision not in self.precisions:
+            raise UnsupportedError(f"coreml cannot do {precision!r}; choose one of {', '.join(self.precisions)}")
+        if options.minimum_ios not in IOS_VERSIONS:
+            raise UnsupportedError(
+                f"coreml cannot target iOS {options.minimum_ios}; choose one of {', '.join(map(str, IOS_VERSIONS))}"
+            )
+
+
+def _recipe(component: Component, precision: str, options: ExportOptions) -> Recipe:
+    """Storage and compute are one on Core ML: each value is stored and computed in its own type."""
+    from .coreml_convert import LARGEST_SIZE
+
+    reason = "rounding to fp16 moves what it computes by more than the rest of the graph together"
+    kept = component.float32_modules if precision == "fp16" else ()
+    axes = {axis for spec in component.contract.inputs for axis in spec.shape if isinstance(axis, str)}
+    sizes = tuple(f"{axis} from 1 to {LARGEST_SIZE[axis]}" for axis in sorted(axes))
+    return Recipe(
+        precision,
+        storage=precision,
+        compute=precision,
+        layers=tuple(LayerChoice(module, "fp32", reason) for module in kept),
+        notes=(f"iOS {options.minimum_ios} or later", *sizes),
+    )
+
+
+def _facts(recipe: Recipe, options: ExportOptions) -> dict[str, str]:
+    """What the package says of itself beyond Core ML's own fields."""
+    kept = {"float32_modules": ", ".join(choice.pattern for choice in recipe.layers)} if recipe.layers else {}
+    return {"precision": recipe.precision, "minimum_ios": str(options.minimum_ios)} | kept
+
+
+def _check_saved(path: Path, component: Component, precision: str) -> None:
+    from .coreml_program import check_interface, check_program
+
+    label = f"{component.contract.component} coreml {precision}"
+    spec = read_spec(path)
+    check_interface(label, spec, component.contract)
+    check_program(label, spec, periodic_in_float32=component.contract.component == "mask_decoder")
+
+
+def read_spec(path: Path) -> Any:
+    """Return the specification of a saved package (a protobuf); Core ML itself is not loaded."""
+    import coremltools
+
+    with quiet_conversion():
+        return coremltools.models.MLModel(str(path), skip_model_load=True).get_spec()
