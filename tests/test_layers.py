@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "quantize": {"models", "exporters", "runtimes", "verify"},
     "benchmarks": {"runtimes", "verify"},
 }
-FACE = {"contract", "errors", "verification", "manifest", "bundle", "optional"}
+FACE = {"contract", "errors", "verification", "manifest", "bundle", "optional", "staging"}
 HEAVY = ("torch", "onnx", "openvino", "coremltools", "nncf", "onnxruntime", "transformers", "skimage")
 
 
