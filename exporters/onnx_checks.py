@@ -26,6 +26,15 @@ def check_domains(model: ir.Model, step: str, allowed: frozenset[str] = STANDARD
         )
 
 
+def check_types(model: ir.Model) -> None:
+    """Raise ConversionError unless the type of every value is known: onnx-ir only logs a failed shape inference."""
+    untyped = [output.name for node in model.graph for output in node.outputs if output.dtype is None]
+    if untyped:
+        raise ConversionError(
+            f"{model.graph.name}: shape inference left {len(untyped)} values without a type, the first {untyped[0]!r}"
+        )
+
+
 def check_tensors(model: ir.Model, contract: GraphContract) -> None:
     """Raise ContractError unless inputs and outputs are the contract's: names, order, dtypes, shapes, axis names."""
     wanted = _described(contract.inputs), _described(contract.outputs)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from .onnx_checks import check_domains
+from .onnx_checks import check_domains, check_types
 from .onnx_folding import fold_constants
 from .onnx_shapes import resolve_shapes
 
@@ -36,6 +36,7 @@ def clean(model: ir.Model) -> ir.Model:
     _run(model, "sharing nodes", common.CommonSubexpressionEliminationPass())
     _run(model, "removing unused nodes", common.RemoveUnusedNodesPass())
     infer_shapes(model)
+    check_types(model)
     return model
 
 

@@ -148,11 +148,7 @@ def _replace(model: ir.Model, node: ir.Node, sizes: tuple[Size, ...]) -> bool:
 
 def new_constant(model: ir.Model, name: str, array: np.ndarray) -> ir.Value:
     """Return a new initializer of the graph."""
-    value = ir.Value(
-        name=name,
-        shape=ir.Shape(array.shape),
-        type=ir.TensorType(ir.tensor(array).dtype),
-        const_value=ir.tensor(array, name=name),
-    )
+    tensor = ir.tensor(array.copy(order="C"), name=name)
+    value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
     model.graph.register_initializer(value)
     return value
