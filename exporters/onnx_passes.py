@@ -3,7 +3,7 @@
 Own code only where no library does it: shape arithmetic and folding without growth (`onnx_shapes`, `onnx_folding`).
 General simplifiers were measured and left out: onnxslim stores the attention biases expanded (27.9 MB instead of 23.4),
 turns every linear layer into Reshape-Gemm-Reshape, and leaves the decoder's shape arithmetic in place; onnxsim makes
-`com.microsoft.Attention`; onnxscript's optimizer leaves twice as many ops.
+`com.microsoft.Attention`; onnxscript's optimizer leaves up to twice as many ops.
 """
 
 from __future__ import annotations

@@ -30,7 +30,9 @@ def decoder_feeds(
     """Return seeded feeds for the mask decoder; labels run through the given ones."""
     generator = np.random.default_rng(batch * 100 + points * 10 + has_mask)
     sizes = {"B": batch, "N": points}
-    shapes = {spec.name: [sizes.get(axis, axis) for axis in spec.shape] for spec in contract.inputs}
+    shapes = {
+        spec.name: [sizes[axis] if isinstance(axis, str) else axis for axis in spec.shape] for spec in contract.inputs
+    }
     frame = shapes["mask_input"][-1]
     feeds = {
         "image_embeddings": generator.normal(size=shapes["image_embeddings"]),
