@@ -1,0 +1,185 @@
+"""Drawing prompts on a picture: those that fit an object as the reference sees it, and those that need not.
+
+Stable: random boxes, replaced three times by the bounding box of the mask they gave, kept if that mask is stable and
+of a sensible size; then points inside those masks, boxes with points, and the masks fed back, as far as the weights
+were trained for them. Harsh: random boxes. Parity: kinds without a stable answer, compared by their logits alone.
+All is seeded by the picture's own hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ..contract import FloatArray, MaskRule, PointLabel
+from .metrics import coverage, mask_iou, stability_score
+from .pictures import Picture
+from .prompt import Box, Points, Prompt
+from .reference import Answer, EncodedReference, TorchReference
+
+# Version of the drawing: raised with every change that draws other prompts.
+DRAWING = 1
+
+STABILITY = 0.85
+COVERAGE = (0.005, 0.8)
+REPLACEMENTS = 3
+STARTS = 10
+ROUNDS = 3
+BOXES = 8
+ENOUGH_BOXES = 5
+DERIVED = 3
+HARSH = 6
+UNTRAINED_BOXES = 2
+HOPELESS_STABILITY = 0.3
+HOPELESS_COVERAGE = (0.001, 0.95)
+SAME_OBJECT_IOU = 0.8
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A prompt and the reference's answer."""
+
+    prompt: Prompt
+    answer: Answer
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A case with its mask in the picture, [H, W], and how stable that is."""
+
+    case: Case
+    mask: Mask
+    stability: float
+
+    def holds(self, stability: float, size: tuple[float, float]) -> bool:
+        return self.stability >= stability and size[0] <= coverage(self.mask) <= size[1]
+
+    @property
+    def stable(self) -> bool:
+        return self.holds(STABILITY, COVERAGE)
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """A picture that prompts are drawn on, encoded by the reference."""
+
+    reference: TorchReference
+    encoded: EncodedReference
+
+    def ask(self, prompts: Sequence[Prompt]) -> tuple[Case, ...]:
+        answers = self.reference.answer(self.encoded, prompts)
+        return tuple(Case(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True))
+
+    def see(self, prompts: Sequence[Prompt]) -> tuple[Seen, ...]:
+        return tuple(self._seen(case) for case in self.ask(prompts))
+
+    def _seen(self, case: Case) -> Seen:
+        threshold = self.reference.rule.threshold
+        logits: FloatArray = self.reference.logits(self.encoded, case.answer)
+        return Seen(case, logits > threshold, stability_score(logits, threshold))
+
+
+def draw(picture: Picture, reference: TorchReference, encoded: EncodedReference, *, trained: bool) -> tuple[Case, ...]:
+    """Return the picture's cases: stable ones first, then harsh, then parity. Untrained weights have parity alone."""
+    canvas = Canvas(reference, encoded)
+    rng = np.random.default_rng(int(picture.sha256[:16], 16))
+    stable = draw_stable(canvas, rng) if trained else ()
+    boxes = random_boxes(rng, encoded.prepared.original_hw, HARSH if trained else UNTRAINED_BOXES)
+    asked = canvas.ask(
+        [Prompt("harsh", "harsh box", box) if trained else Prompt("parity", "box", box) for box in boxes]
+    )
+    gated = stable_kinds(reference.rule) if trained else set()
+    return (*stable, *asked, *canvas.ask(parity_prompts(canvas, asked[0], rng, gated)))
+
+
+def stable_kinds(rule: MaskRule) -> set[str]:
+    """Return the kinds of prompt that the weights were trained to answer, and that are gated by their masks."""
+    kinds = {"box"}
+    if "point" in rule.prompts:
+        kinds |= {"point", "box+point"}
+    if "mask" in rule.prompts:
+        kinds |= {"box+mask"}
+    return kinds
+
+
+def draw_stable(canvas: Canvas, rng: np.random.Generator) -> tuple[Case, ...]:
+    """Return the prompts that the reference answers with a stable mask: boxes, and what their masks lead to."""
+    kept: list[Seen] = []
+    for _ in range(ROUNDS):
+        if len(kept) >= ENOUGH_BOXES:
+            break
+        for seen in settled_boxes(canvas, rng):
+            if all(mask_iou(seen.mask, other.mask) < SAME_OBJECT_IOU for other in kept):
+                kept.append(seen)
+    kept = kept[:BOXES]
+    wanted = stable_kinds(canvas.reference.rule)
+    derived = [prompt for seen in kept[:DERIVED] for prompt in derived_prompts(seen) if prompt.kind in wanted]
+    return (*(seen.case for seen in kept), *(seen.case for seen in canvas.see(derived) if seen.stable))
+
+
+def settled_boxes(canvas: Canvas, rng: np.random.Generator) -> tuple[Seen, ...]:
+    """Return one round's boxes that fit the stable mask that they give."""
+    boxes = random_boxes(rng, canvas.encoded.prepared.original_hw, STARTS)
+    for _ in range(REPLACEMENTS):
+        seen = canvas.see([Prompt("stable", "box", box) for box in boxes])
+        alive = [one for one in seen if one.holds(HOPELESS_STABILITY, HOPELESS_COVERAGE)]
+        boxes = list(dict.fromkeys(bounding_box(one.mask) for one in alive))
+    return tuple(one for one in canvas.see([Prompt("stable", "box", box) for box in boxes]) if one.stable)
+
+
+def derived_prompts(seen: Seen) -> tuple[Prompt, ...]:
+    """Return a point well inside the mask, the box with that point, and the box with the mask fed back."""
+    inside: Points = (deepest_point(seen.mask),)
+    labels = (int(PointLabel.FOREGROUND),)
+    box, answer = seen.case.prompt.box, seen.case.answer
+    return (
+        Prompt("stable", "point", None, inside, labels, multimask=True),
+        Prompt("stable", "box+point", box, inside, labels),
+        Prompt("stable", "box+mask", box, mask_input=answer.low_res_masks[answer.index]),
+    )
+
+
+def parity_prompts(canvas: Canvas, case: Case, rng: np.random.Generator, gated: set[str]) -> list[Prompt]:
+    """Return one prompt of every kind that is not gated by its masks; several lengths, all labels."""
+    height, width = canvas.encoded.prepared.original_hw
+    spots: Points = tuple((round(x * width, 1), round(y * height, 1)) for x, y in rng.uniform(0.05, 0.95, (3, 2)))
+    inside, outside = int(PointLabel.FOREGROUND), int(PointLabel.BACKGROUND)
+    fed_back, box = case.answer.low_res_masks[case.answer.index], case.prompt.box
+    every = (
+        Prompt("parity", "point", None, spots[:1], (inside,), multimask=True),
+        Prompt("parity", "points", None, spots, (inside, outside, inside)),
+        Prompt("parity", "box+point", box, spots[:1], (outside,)),
+        Prompt("parity", "box+mask", box, mask_input=fed_back),
+        Prompt("parity", "points+mask", None, spots, (inside, inside, outside), fed_back),
+    )
+    return [prompt for prompt in every if prompt.kind not in gated]
+
+
+def random_boxes(rng: np.random.Generator, hw: tuple[int, int], count: int) -> list[Box]:
+    """Return boxes of whole pixels, each side 10 to 60 % of the picture's."""
+    height, width = hw
+    boxes: list[Box] = []
+    for w, h, x, y in rng.uniform((0.1, 0.1, 0, 0), (0.6, 0.6, 1, 1), (count, 4)):
+        x0, y0 = int(x * (1 - w) * width), int(y * (1 - h) * height)
+        x1, y1 = min(x0 + max(1, round(w * width)), width), min(y0 + max(1, round(h * height)), height)
+        boxes.append((float(x0), float(y0), float(x1), float(y1)))
+    return boxes
+
+
+def bounding_box(mask: Mask) -> Box:
+    """Return x0, y0, x1, y1 around all of the mask; x1 and y1 are the first column and row without it."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+def deepest_point(mask: Mask) -> tuple[float, float]:
+    """Return the centre (x, y) of the pixel that is farthest from the mask's edge and the picture's border."""
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    y, x = np.unravel_index(int(np.argmax(depth)), depth.shape)
+    return float(x) + 0.5, float(y) + 0.5

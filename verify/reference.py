@@ -1,0 +1,134 @@
+"""The reference: the plain torch module in fp32, called as upstream calls it.
+
+Nothing of what an export re-authors takes part: pictures are normalised here, boxes and points are embedded by
+the rows of upstream's tables instead of label codes, and the cells' positions come from the formula, not from
+two small tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..contract import FloatArray, Normalisation
+from ..models import SamModel
+from ..models.sam import MaskDecoder, PromptEncoder
+from ..runtimes.postprocess import upsample
+from ..runtimes.preprocess import PreparedImage, prepare_image, to_prompt_frame
+from .pictures import Picture
+from .prompt import Prompt, chosen_index
+
+LARGEST_BATCH = 16
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedReference:
+    """A picture as the reference encoded it: `image_embeddings` [1, C, E, E] float32."""
+
+    prepared: PreparedImage
+    image_embeddings: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The reference's answer to one prompt: `low_res_masks` [M, h, w], `iou_predictions` [M], the chosen mask."""
+
+    low_res_masks: FloatArray
+    iou_predictions: FloatArray
+    index: int
+
+
+class TorchReference:
+    """Runs a `SamModel` in fp32 on the CPU, picture by picture."""
+
+    def __init__(self, model: SamModel) -> None:
+        prompt_encoder, mask_decoder = (model.module.get_submodule(name) for name in ("prompt_encoder", "mask_decoder"))
+        assert isinstance(prompt_encoder, PromptEncoder)
+        assert isinstance(mask_decoder, MaskDecoder)
+        self.preprocessing, self.rule = model.variant.preprocessing, model.variant.mask_rule
+        self._image_encoder = model.module.get_submodule("image_encoder")
+        self._prompt_encoder, self._mask_decoder = prompt_encoder, mask_decoder
+
+    def encode(self, picture: Picture) -> EncodedReference:
+        """Return the picture's embeddings."""
+        prepared = prepare_image(picture.image, self.preprocessing)
+        with torch.inference_mode():
+            image = normalised(torch.from_numpy(prepared.tensor), self.preprocessing.normalisation)
+            embeddings = self._image_encoder(image)
+        return EncodedReference(prepared, embeddings.numpy())
+
+    def answer(self, encoded: EncodedReference, prompts: Sequence[Prompt]) -> tuple[Answer, ...]:
+        """Return the answer to each prompt, in their order."""
+        found: dict[int, Answer] = {}
+        with torch.inference_mode():
+            image, image_pe = torch.from_numpy(encoded.image_embeddings), self._image_pe()
+            sparse = [self._embed_points(prompt, encoded.prepared) for prompt in prompts]
+            dense = [self._embed_mask(prompt) for prompt in prompts]
+            for batch in _by_length(sparse):
+                masks, ious = self._mask_decoder(image, image_pe, _stack(sparse, batch), _stack(dense, batch))
+                for index, mask, iou in zip(batch, masks.numpy(), ious.numpy(), strict=True):
+                    found[index] = Answer(mask.copy(), iou.copy(), chosen_index(prompts[index], iou, self.rule))
+        return tuple(found[index] for index in range(len(prompts)))
+
+    def logits(self, encoded: EncodedReference, answer: Answer) -> FloatArray:
+        """Return the chosen mask's logits in the picture, [H, W]."""
+        return upsample(answer.low_res_masks[[answer.index]], encoded.prepared, self.preprocessing, self.rule)[0]
+
+    def _embed_points(self, prompt: Prompt, prepared: PreparedImage) -> Tensor:
+        """Return [N, dim]: points, then the box's corners, or the padding point if there is no box.
+
+        Source: `PromptEncoder.forward` (facebookresearch/segment-anything): table 0 is background, 1 foreground,
+        2 and 3 are the corners.
+        """
+        corners = () if prompt.box is None else (prompt.box[:2], prompt.box[2:])
+        coords = to_prompt_frame(np.array([*prompt.points, *corners], np.float64), prepared, self.preprocessing)
+        positions = self._prompt_encoder.pe_layer(torch.from_numpy(coords)[None])[0]
+        tables = [table.get_parameter("weight")[0] for table in self._prompt_encoder.point_embeddings]
+        rows = [tables[label] for label in prompt.labels] + tables[2 : 2 + len(corners)]
+        embedded: Tensor = positions + torch.stack(rows)
+        if prompt.box is None or self.rule.padding_point == "always":
+            embedded = torch.cat((embedded, self._prompt_encoder.not_a_point_embed.weight))
+        return embedded
+
+    def _embed_mask(self, prompt: Prompt) -> Tensor:
+        """Return [dim, E, E]."""
+        side = self._mask_decoder.embedding_size
+        if prompt.mask_input is None:
+            return self._prompt_encoder.no_mask_embed.weight.reshape(-1, 1, 1).expand(-1, side, side)
+        embedded: Tensor = self._prompt_encoder.mask_downscaling(torch.from_numpy(prompt.mask_input)[None, None])[0]
+        return embedded
+
+    def _image_pe(self) -> Tensor:
+        """Return the position of every cell's centre, [1, E * E, dim], row by row."""
+        side, layer = self._mask_decoder.embedding_size, self._prompt_encoder.pe_layer
+        centres = 2 * ((torch.arange(side) + 0.5) / side) - 1
+        y, x = torch.meshgrid(centres, centres, indexing="ij")
+        phases = 2 * torch.pi * (torch.stack((x, y), dim=-1) @ layer.positional_encoding_gaussian_matrix)
+        return torch.cat((phases.sin(), phases.cos()), dim=-1).reshape(1, side * side, -1)
+
+
+def normalised(image: Tensor, how: Normalisation) -> Tensor:
+    """Return [1, 3, S, S] as the encoder's weights want it."""
+    if how.kind == "min_max":
+        low = image.min()
+        return (image - low) / (image.max() - low).clamp(min=1e-8)
+    return (image - torch.tensor(how.mean).reshape(3, 1, 1)) / torch.tensor(how.std).reshape(3, 1, 1)
+
+
+def _by_length(sparse: Sequence[Tensor]) -> list[list[int]]:
+    groups: dict[int, list[int]] = {}
+    for index, tokens in enumerate(sparse):
+        groups.setdefault(len(tokens), []).append(index)
+    return [
+        members[start : start + LARGEST_BATCH]
+        for members in groups.values()
+        for start in range(0, len(members), LARGEST_BATCH)
+    ]
+
+
+def _stack(parts: Sequence[Tensor], batch: Sequence[int]) -> Tensor:
+    return torch.stack([parts[index] for index in batch])

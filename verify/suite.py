@@ -1,0 +1,108 @@
+"""What every candidate of a model is measured on: pictures, prompts, and the reference's answers, drawn once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ..contract import FloatArray, MaskRule, Preprocessing
+from ..errors import NotVerifiableError
+from ..models import SamModel
+from ..runtimes.preprocess import PreparedImage
+from .pictures import Picture
+from .prompt import Prompt
+from .prompts import COVERAGE, DRAWING, STABILITY, Case, draw
+from .reference import TorchReference
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class SuitePicture:
+    """A picture, its embeddings [1, C, E, E] by the reference, and its cases."""
+
+    picture: Picture
+    prepared: PreparedImage
+    image_embeddings: FloatArray
+    cases: tuple[Case, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Suite:
+    """`sha256` is over checkpoint, pictures and prompts. `notes` are for reports."""
+
+    model: str
+    checkpoint_sha256: str
+    weights_trained: bool
+    preprocessing: Preprocessing
+    mask_rule: MaskRule
+    pictures: tuple[SuitePicture, ...]
+    sha256: str
+    notes: tuple[str, ...] = ()
+
+    def cases(self) -> Iterator[Case]:
+        for picture in self.pictures:
+            yield from picture.cases
+
+    def count(self, role: str) -> int:
+        return sum(case.prompt.role == role for case in self.cases())
+
+
+def build_suite(model: SamModel, pictures: Sequence[Picture], *, progress: Progress | None = None) -> Suite:
+    """Return the suite of a model on these pictures; the same for the same weights and pictures.
+
+    Raises:
+        NotVerifiableError: there is no picture, or the reference answers none of the boxes drawn with a stable mask.
+    """
+    if not pictures:
+        raise NotVerifiableError(f"{model.variant.name}: no picture to measure on; give at least one")
+    reference = TorchReference(model)
+    found = []
+    for done, picture in enumerate(pictures):
+        if progress:
+            progress("reference", done, len(pictures))
+        found.append(_suite_picture(picture, reference, trained=model.weights_trained))
+    if progress:
+        progress("reference", len(pictures), len(pictures))
+    suite = Suite(
+        model=model.variant.name,
+        checkpoint_sha256=model.checkpoint_sha256,
+        weights_trained=model.weights_trained,
+        preprocessing=model.variant.preprocessing,
+        mask_rule=model.variant.mask_rule,
+        pictures=tuple(found),
+        sha256=_sha256(model.checkpoint_sha256, found),
+    )
+    _require_stable(suite)
+    return suite
+
+
+def _suite_picture(picture: Picture, reference: TorchReference, *, trained: bool) -> SuitePicture:
+    encoded = reference.encode(picture)
+    cases = draw(picture, reference, encoded, trained=trained)
+    return SuitePicture(picture, encoded.prepared, encoded.image_embeddings, cases)
+
+
+def _require_stable(suite: Suite) -> None:
+    if suite.weights_trained and not suite.count("stable"):
+        raise NotVerifiableError(
+            f"{suite.model}: none of the boxes drawn on {len(suite.pictures)} pictures has a stable mask (stability "
+            f">= {STABILITY:g}, {COVERAGE[0]:.1%} to {COVERAGE[1]:.0%} of the picture); check that the checkpoint is a "
+            "trained one, or give pictures of the kind that it was trained on"
+        )
+
+
+def _sha256(checkpoint_sha256: str, pictures: Sequence[SuitePicture]) -> str:
+    """A mask fed back is named, not hashed: it follows from the rest, up to the rounding of the machine."""
+    content = {
+        "drawing": DRAWING,
+        "checkpoint": checkpoint_sha256,
+        "pictures": [[entry.picture.sha256, [_prompt_text(case.prompt) for case in entry.cases]] for entry in pictures],
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _prompt_text(prompt: Prompt) -> str:
+    return f"{prompt.role} {prompt.name}"
