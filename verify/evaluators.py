@@ -1,0 +1,48 @@
+"""Which session measures a graph on this machine, and what to call it."""
+
+from __future__ import annotations
+
+import sys
+
+from ..contract import Graph, Session
+from ..runtimes import open_session
+
+
+def evaluation_session(graph: Graph) -> tuple[Session, str]:
+    """Return the graph, opened for the gate, and what runs it, as bundles and reports name it.
+
+    Engines compute in the precision that the graph's recipe names. Off macOS a Core ML graph is loaded back and
+    evaluated op by op.
+
+    Raises:
+        MissingDependencyError: the engine is not installed.
+        UnsupportedError: nothing on this machine computes the graph as its recipe says.
+        BundleError, ContractError: the file is not the graph that its contract describes.
+    """
+    session = _open(graph)
+    return session, evaluator_name(session)
+
+
+def evaluator_name(session: Session) -> str:
+    """Return the engine with its version, device and compute precision; the precision differs between components."""
+    report = session.report
+    return f"{report.engine} ({report.version}, {report.device})"
+
+
+def evaluation_notes(graph: Graph, session: Session) -> tuple[str, ...]:
+    """Return what the measurement cannot say about the graph on other devices."""
+    computed = session.report.compute_precision
+    if graph.recipe.storage == "fp16" and computed == "fp32":
+        return (
+            f"{graph.contract.component}: fp16 storage, measured with {session.report.engine} computing in fp32; "
+            "a device that computes in fp16 rounds more",
+        )
+    return ()
+
+
+def _open(graph: Graph) -> Session:
+    if graph.target == "coreml" and sys.platform != "darwin":
+        from .mil.session import MilSession
+
+        return MilSession(graph.path, graph.contract)
+    return open_session(graph.path, graph.contract, graph.target, graph.recipe)
