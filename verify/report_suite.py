@@ -1,0 +1,75 @@
+"""What the report says of a suite, and the prompts that it shows with both masks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from ..verification import Measurement, PromptScore
+from .gate import Sessions, decode, encode, masks_in_picture, scored_cases
+from .pictures import PURPOSES, SetName, picture_set
+from .report import PictureEntry, PictureSet, PromptKind, SuiteDescription, choose_cases
+from .report_pictures import Case as ReportCase
+from .suite import Suite
+
+OTHER_SETS: tuple[SetName, ...] = ("search", "calibration")
+
+
+def describe_suite(suite: Suite) -> SuiteDescription:
+    """Return every picture and kind of prompt that was measured, and the sets that were kept apart."""
+    counts = Counter((case.prompt.kind, case.prompt.role) for case in suite.cases())
+    measured = PictureSet(
+        "gate",
+        PURPOSES["gate"],
+        tuple(PictureEntry(entry.picture.name, entry.picture.source, entry.picture.sha256) for entry in suite.pictures),
+    )
+    return SuiteDescription(
+        sha256=suite.sha256,
+        sets=(measured, *(_described(name) for name in OTHER_SETS)),
+        kinds=tuple(PromptKind(kind, role, count) for (kind, role), count in counts.items()),
+    )
+
+
+def cases_to_show(
+    sessions: Sessions, suite: Suite, found: Measurement, *, worst: int = 6, typical: int = 3
+) -> tuple[ReportCase, ...]:
+    """Return the worst gated prompts and some typical ones with both masks, computed again.
+
+    Where the weights are untrained, the prompts compared by their logits take the gated ones' place.
+    """
+    role = "stable" if suite.count("stable") else "parity"
+    gated = {case.prompt.kind for case in suite.cases() if case.prompt.role == role}
+    chosen = choose_cases(tuple(score for score in found.prompts if score.kind in gated), worst=worst, typical=typical)
+    return _drawn(sessions, suite, chosen)
+
+
+def _drawn(sessions: Sessions, suite: Suite, scores: Sequence[PromptScore]) -> tuple[ReportCase, ...]:
+    by_picture = {score.picture for score in scores}
+    embeddings = {
+        entry.picture.name: encode(sessions, entry) for entry in suite.pictures if entry.picture.name in by_picture
+    }
+    drawn = []
+    for entry, case, score in scored_cases(suite, scores):
+        (answer,) = decode(sessions, suite, entry, (case,), embeddings[entry.picture.name])
+        reference, candidate = masks_in_picture(suite, entry, case, answer)
+        prompt = case.prompt
+        drawn.append(
+            ReportCase(
+                picture=entry.picture.name,
+                prompt=prompt.name,
+                kind=prompt.kind,
+                image=entry.picture.image,
+                reference_mask=reference,
+                candidate_mask=candidate,
+                score=score,
+                box=prompt.box,
+                points=prompt.points,
+                labels=prompt.labels,
+            )
+        )
+    return tuple(drawn)
+
+
+def _described(name: SetName) -> PictureSet:
+    pictures = tuple(PictureEntry(picture.name, picture.source, picture.sha256) for picture in picture_set(name))
+    return PictureSet(name, PURPOSES[name], pictures)

@@ -1,0 +1,157 @@
+"""The self-test that goes into a bundle: a small picture, a few prompts, and the masks that the bundle itself gives."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..contract import ImageArray
+from ..errors import AccuracyError
+from ..manifest import FileEntry, SelfTest, SelfTestCase
+from ..runtimes.segmenter import EncodedPicture, Segmenter
+from ..runtimes.selftest import mask_iou
+from .gate import Sessions
+from .metrics import coverage
+from .prompt import Box, Points, Prompt, as_runtime_prompt
+from .suite import Suite, SuitePicture
+
+MIN_IOU = 0.97
+LONGEST_SIDE = 256
+CASES = 3
+PICTURES_TRIED = 6
+COVERAGE = (0.005, 0.95)
+SAME_MASK_IOU = 0.9
+FOLDER = "selftest"
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class BundleSelfTest:
+    """What the manifest says of it, and its files by bundle path."""
+
+    selftest: SelfTest
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, eq=False)
+class FoundCase:
+    prompt: Prompt
+    mask: Mask
+
+
+def build_selftest(sessions: Sessions, suite: Suite) -> BundleSelfTest:
+    """Return the self-test of the verified graphs that `sessions` run.
+
+    The picture is the one with the most usable prompts among the suite's first, reduced to `LONGEST_SIDE`.
+
+    Raises:
+        AccuracyError: no prompt gives a mask that is neither empty nor all of the picture.
+    """
+    segmenter = Segmenter(dict(sessions), suite.preprocessing, suite.mask_rule)
+    best: tuple[ImageArray, list[FoundCase]] | None = None
+    for entry in _promising(suite):
+        image = reduced(entry.picture.image)
+        cases = _cases(segmenter, entry, image)
+        if best is None or len(cases) > len(best[1]):
+            best = (image, cases)
+        if len(cases) == CASES:
+            break
+    if best is None or not best[1]:
+        raise AccuracyError(
+            f"{suite.model}: no mask for the self-test on {len(suite.pictures)} pictures is neither empty nor all of "
+            "the picture; give pictures of the kind that the model was trained on"
+        )
+    return _files(*best)
+
+
+def reduced(image: ImageArray) -> ImageArray:
+    """Return the picture with its longest side at most `LONGEST_SIDE`."""
+    height, width = image.shape[:2]
+    scale = min(1.0, LONGEST_SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+
+
+def _promising(suite: Suite) -> list[SuitePicture]:
+    """Pictures with the most stable prompts, or, with untrained weights, just the first ones."""
+    usable = [entry for entry in suite.pictures if min(entry.picture.image.shape[:2]) > 1]
+    ranked = sorted(usable, key=lambda entry: -sum(case.prompt.role == "stable" for case in entry.cases))
+    return ranked[:PICTURES_TRIED]
+
+
+def _cases(segmenter: Segmenter, entry: SuitePicture, image: ImageArray) -> list[FoundCase]:
+    """Return up to `CASES` prompts with different masks of a sensible size; no mask is fed back."""
+    role = "stable" if any(case.prompt.role == "stable" for case in entry.cases) else "parity"
+    scale = (image.shape[1] / entry.picture.image.shape[1], image.shape[0] / entry.picture.image.shape[0])
+    prompts = [
+        _scaled(case.prompt, scale)
+        for case in entry.cases
+        if case.prompt.role == role and case.prompt.mask_input is None
+    ]
+    encoded = segmenter.encode(image)
+    kept: list[FoundCase] = []
+    for prompt in prompts:
+        mask = _mask(segmenter, encoded, prompt)
+        sensible = COVERAGE[0] <= coverage(mask) <= COVERAGE[1]
+        if sensible and all(mask_iou(mask, other.mask) < SAME_MASK_IOU for other in kept):
+            kept.append(FoundCase(prompt, mask))
+        if len(kept) == CASES:
+            break
+    return kept
+
+
+def _mask(segmenter: Segmenter, encoded: EncodedPicture, prompt: Prompt) -> Mask:
+    """Return the single mask, [H, W]; which of several the model prefers may differ between engines."""
+    masks = segmenter.decode(encoded, as_runtime_prompt(prompt), multimask_output=False).masks
+    mask: Mask = masks[0, 0].astype(np.bool_)
+    return mask
+
+
+def _scaled(prompt: Prompt, scale: tuple[float, float]) -> Prompt:
+    """Return the prompt in the reduced picture, in tenths of a pixel."""
+    x, y = scale
+    box: Box | None = None
+    if prompt.box is not None:
+        x0, y0, x1, y1 = prompt.box
+        box = (round(x0 * x, 1), round(y0 * y, 1), round(x1 * x, 1), round(y1 * y, 1))
+    points: Points = tuple((round(px * x, 1), round(py * y, 1)) for px, py in prompt.points)
+    return Prompt(prompt.role, prompt.kind, box, points, prompt.labels)
+
+
+def _files(image: ImageArray, found: list[FoundCase]) -> BundleSelfTest:
+    picture = f"{FOLDER}/picture.png"
+    files = {picture: _png(image)}
+    cases = []
+    for index, case in enumerate(found):
+        path = f"{FOLDER}/mask_{index}.png"
+        files[path] = _png(case.mask.astype(np.uint8) * 255)
+        cases.append(_manifest_case(case.prompt, _entry(path, files[path])))
+    return BundleSelfTest(SelfTest(_entry(picture, files[picture]), MIN_IOU, tuple(cases)), files)
+
+
+def _manifest_case(prompt: Prompt, mask: FileEntry) -> SelfTestCase:
+    return SelfTestCase(
+        mask=mask,
+        multimask_output=False,
+        index=0,
+        box=prompt.box,
+        point_coords=prompt.points or None,
+        point_labels=prompt.labels or None,
+    )
+
+
+def _entry(path: str, content: bytes) -> FileEntry:
+    return FileEntry(path, hashlib.sha256(content).hexdigest(), len(content))
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG", optimize=True)
+    return stream.getvalue()
