@@ -76,7 +76,10 @@ class TorchReference:
 
     def logits(self, encoded: EncodedReference, answer: Answer) -> FloatArray:
         """Return the chosen mask's logits in the picture, [H, W]."""
-        return upsample(answer.low_res_masks[[answer.index]], encoded.prepared, self.preprocessing, self.rule)[0]
+        logits: FloatArray = upsample(
+            answer.low_res_masks[[answer.index]], encoded.prepared, self.preprocessing, self.rule
+        )[0]
+        return logits
 
     def _embed_points(self, prompt: Prompt, prepared: PreparedImage) -> Tensor:
         """Return [N, dim]: points, then the box's corners, or the padding point if there is no box.

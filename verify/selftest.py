@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..contract import ImageArray
+from ..contract import ImageArray, Session
 from ..errors import AccuracyError
 from ..manifest import FileEntry, SelfTest, SelfTestCase
 from ..runtimes.segmenter import EncodedPicture, Segmenter
@@ -54,7 +54,8 @@ def build_selftest(sessions: Sessions, suite: Suite) -> BundleSelfTest:
     Raises:
         AccuracyError: no prompt gives a mask that is neither empty nor all of the picture.
     """
-    segmenter = Segmenter(dict(sessions), suite.preprocessing, suite.mask_rule)
+    by_name: dict[str, Session] = {str(name): session for name, session in sessions.items()}
+    segmenter = Segmenter(by_name, suite.preprocessing, suite.mask_rule)
     best: tuple[ImageArray, list[FoundCase]] | None = None
     for entry in _promising(suite):
         image = reduced(entry.picture.image)
