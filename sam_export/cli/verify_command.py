@@ -1,0 +1,170 @@
+"""`sam-export verify BUNDLE`: measure a bundle's own graphs again, on this machine, with the rules of the gate."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from rich.console import Console
+from rich.progress import Progress as Bars
+from rich.table import Table
+from rich.text import Text
+
+from ..contract import ComponentName, Graph, Session
+from ..errors import BundleError
+from ..manifest import BundleVariant, Manifest, inside, read_manifest
+from ..verification import Failed, Limits, Measurement, Passed, Summary
+
+if TYPE_CHECKING:
+    from ..verify.suite import Suite
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class VerifyRequest:
+    """`pictures`: a folder of the user's own instead of the built-in set."""
+
+    bundle: Path
+    pictures: Path | None
+    checkpoint: Path | None
+    as_json: bool
+
+
+@dataclass(frozen=True)
+class VariantResult:
+    """One variant of the bundle, as `--json` gives it."""
+
+    variant: str
+    passed: bool
+    reasons: tuple[str, ...]
+    limits: Limits
+    measurement: Measurement
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `verify`; its `run` default is the handler, `(Namespace) -> exit status`."""
+    parser = subparsers.add_parser(
+        "verify",
+        help="measure a bundle again, on this machine",
+        description="Run a bundle's graphs against the PyTorch model of the same checkpoint, and hold them to the "
+        "limits that the bundle names. Exit status 0: passed, 1: failed, 3: nothing here can run them.",
+    )
+    parser.add_argument("bundle", metavar="BUNDLE", type=Path)
+    parser.add_argument("--pictures", metavar="DIR", type=Path, help="measure on these instead of the built-in ones")
+    parser.add_argument("--checkpoint", metavar="FILE", type=Path, help="the weights, if they were not the model's own")
+    parser.add_argument("--json", action="store_true", help="print every number for machines")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    return verify_bundle(VerifyRequest(args.bundle, args.pictures, args.checkpoint, args.json), Console())
+
+
+def verify_bundle(request: VerifyRequest, console: Console) -> int:
+    """Print what the bundle's graphs score here; 0 if every variant passes, else 1.
+
+    Raises:
+        BundleError: not a bundle, a damaged one, or one of other weights than the checkpoint's.
+        CheckpointError, ImageError: the weights or the pictures cannot be had.
+        NotVerifiableError, UnsupportedError: nothing here runs the graphs, or no prompt is stable.
+    """
+    manifest = read_manifest(request.bundle)
+    with _bars(hidden=request.as_json) as progress:
+        results = measure(request, manifest, progress)
+    if request.as_json:
+        text = msgspec.json.format(msgspec.json.encode(results), indent=2).decode()
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    else:
+        for result in results:
+            _print(request.bundle, result, console)
+    return 0 if all(result.passed for result in results) else 1
+
+
+def measure(request: VerifyRequest, manifest: Manifest, progress: Progress | None) -> tuple[VariantResult, ...]:
+    """Return the verdict on every variant of the bundle."""
+    # Here and not above: `sam-export verify --help` needs no torch.
+    from ..models import load
+    from ..verify.pictures import picture_set, pictures_in
+    from ..verify.suite import build_suite
+
+    model = load(manifest.model.model, request.checkpoint, progress)
+    if model.checkpoint_sha256 != manifest.model.checkpoint_sha256:
+        raise BundleError(
+            f"{request.bundle}: made from a checkpoint of sha256 {manifest.model.checkpoint_sha256[:12]}…, compared "
+            f"with one of {model.checkpoint_sha256[:12]}…; give the right one with --checkpoint"
+        )
+    pictures = pictures_in(request.pictures) if request.pictures else picture_set("gate")
+    suite = build_suite(model, pictures, progress=progress)
+    return tuple(_verified(request.bundle, manifest, variant, suite, progress) for variant in manifest.variants)
+
+
+def _verified(
+    bundle: Path, manifest: Manifest, variant: BundleVariant, suite: Suite, progress: Progress | None
+) -> VariantResult:
+    from ..verify.evaluators import evaluation_notes, evaluation_session
+    from ..verify.gate import verify
+
+    sessions: dict[ComponentName, Session] = {}
+    notes: list[str] = []
+    evaluated_by = ""
+    for entry in variant.graphs.values():
+        path = inside(bundle, entry.open_path)
+        files = tuple(str(inside(bundle, file.path).relative_to(path.parent)) for file in entry.files)
+        graph = Graph(entry.contract, manifest.target, entry.recipe, path, files)
+        session, evaluated_by = evaluation_session(graph)
+        sessions[entry.contract.component] = session
+        notes += evaluation_notes(graph, session)
+    limits = variant.accuracy.limits
+    verdict = verify(sessions, suite, limits, evaluated_by=evaluated_by, notes=tuple(notes), progress=progress)
+    reasons = verdict.reasons if isinstance(verdict, Failed) else ()
+    return VariantResult(variant.name, isinstance(verdict, Passed), reasons, limits, verdict.measurement)
+
+
+@contextmanager
+def _bars(*, hidden: bool) -> Iterator[Progress | None]:
+    """Yield what draws one bar a stage on stderr."""
+    with Bars(console=Console(stderr=True), transient=True, disable=hidden) as bars:
+        tasks = {}
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total or None)
+            bars.update(tasks[stage], completed=done, total=total or None)
+
+        yield show
+
+
+def _print(bundle: Path, result: VariantResult, console: Console) -> None:
+    found, limits = result.measurement, result.limits
+    table = Table(box=None, pad_edge=False)
+    for column in ("prompts", "count", "mean", "p5", "worst", "boundary", "same mask", "logit SNR"):
+        table.add_column(column, justify="left" if column == "prompts" else "right")
+    for name, summary in (("gated", found.stable), ("harsh", found.harsh), ("logits only", found.parity)):
+        if summary is not None:
+            table.add_row(name, *_cells(summary))
+    table.add_row(
+        "limits", "", f"{limits.mean_iou:g}", "", f"{limits.worst_iou:g}", "", "", f"{limits.logit_snr_db:g} dB"
+    )
+    console.print(Text(f"{bundle} variant {result.variant}, measured with {found.evaluated_by}"))
+    console.print(table)
+    console.print(Text(f"embeddings: least SNR {min(score.snr_db for score in found.tensors):.1f} dB"))
+    for note in found.notes:
+        console.print(Text(f"note: {note}"))
+    verdict = "passed" + (" (limits lowered by whoever made it)" if limits.lowered_by_user else "")
+    console.print(Text(verdict if result.passed else "failed: " + "; ".join(result.reasons)))
+
+
+def _cells(summary: Summary) -> tuple[str, ...]:
+    ious = (summary.mean_iou, summary.p5_iou, summary.worst_iou, summary.mean_boundary_iou)
+    return (
+        str(summary.count),
+        *(f"{iou:.4f}" for iou in ious),
+        f"{summary.index_agreement:.1%}",
+        f"{summary.min_logit_snr_db:.1f} dB",
+    )
