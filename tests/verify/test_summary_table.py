@@ -1,0 +1,52 @@
+"""The command line's table: every bundle has its row, and no number is cut or flattered."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from sam_export.verification import NotRunnable, Passed
+from sam_export.verify.summary_table import AccuracyRow, render_accuracy_markdown, render_accuracy_table
+
+from .report_samples import candidate, untrained
+
+
+def rows() -> tuple[AccuracyRow, ...]:
+    passed, failed = candidate(cases=0), candidate(passed=False, cases=0)
+    return (
+        AccuracyRow("onnx", "fp16", passed.verification, passed.bytes, 12.34),
+        AccuracyRow("onnx", "w8", failed.verification, failed.bytes, 3.0),
+        AccuracyRow("onnx", "fp32", untrained(passed).verification, passed.bytes),
+        AccuracyRow("coreml", "fp16", NotRunnable("coremltools is not installed")),
+        AccuracyRow("openvino", "fp16", None),
+    )
+
+
+def test_table_holds_every_number() -> None:
+    text = render_accuracy_table(rows())
+    for expected in ("0.9983", "0.9894", "19.7", "12.3", "FAILED", "passed", "onnxruntime 1.31.1", "41.2 dB"):
+        assert expected in text
+    assert max(map(len, text.splitlines())) <= 132
+    assert "\x1b" not in text
+
+
+def test_narrow_table_cuts_no_number() -> None:
+    text = render_accuracy_table(rows(), width=100)
+    assert "0.9983" in text
+    assert "41.2 dB" in text
+
+
+def test_markdown_has_one_line_per_row() -> None:
+    lines = render_accuracy_markdown(rows()).splitlines()
+    assert len(lines) == 2 + len(rows())
+    assert {line.count(" | ") for line in lines} == {9}
+    assert lines[1].startswith("| --- | --- | --- | ---: |")
+    assert "not run" in lines[5]
+    assert "coremltools is not installed" in lines[5]
+
+
+def test_markup_of_strangers_stays_text() -> None:
+    verdict = candidate(cases=0).verification
+    hostile = dataclasses.replace(verdict.measurement, evaluated_by="[red]a|b</td>\x1b[2J")
+    row = AccuracyRow("onnx", "fp16", Passed(hostile, verdict.limits))
+    assert "[red]a|b</td>\ufffd[2J" in render_accuracy_table([row], width=200)
+    assert "[red]a\\|b&lt;/td>\ufffd[2J" in render_accuracy_markdown([row])
