@@ -19,9 +19,23 @@ from .target import ExportOptions, Target
 if TYPE_CHECKING:
     from ..models.components import Component
 
-__all__ = ["TARGETS", "ExportOptions", "Target", "export"]
+__all__ = ["TARGETS", "ExportOptions", "Target", "export", "find_target"]
 
 TARGETS: Mapping[str, Target] = {"onnx": Onnx(), "openvino": OpenVino(), "coreml": CoreMl()}
+
+
+def find_target(name: str, precision: str | None = None) -> Target:
+    """Return the target of that name, which can do the precision.
+
+    Raises:
+        UnsupportedError: an unknown target, or a precision that it cannot do; the text lists those that it can.
+    """
+    if name not in TARGETS:
+        raise UnsupportedError(f"no target {name!r}; choose one of {', '.join(TARGETS)}")
+    target = TARGETS[name]
+    if precision is not None and precision not in target.precisions:
+        raise UnsupportedError(f"{name} cannot do {precision!r}; choose one of {', '.join(target.precisions)}")
+    return target
 
 
 def export(
@@ -35,11 +49,7 @@ def export(
         MissingDependencyError: the converter is not installed.
         OutputError: the folder cannot be written.
     """
-    if target not in TARGETS:
-        raise UnsupportedError(f"no target {target!r}; choose one of {', '.join(TARGETS)}")
-    chosen = TARGETS[target]
-    if precision not in chosen.precisions:
-        raise UnsupportedError(f"{target} cannot do {precision!r}; choose one of {', '.join(chosen.precisions)}")
+    chosen = find_target(target, precision)
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
         return chosen.export(component, precision, out_dir, options or ExportOptions())

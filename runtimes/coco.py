@@ -8,7 +8,7 @@ from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask  # type: ignore[import-untyped]  # ships no types
+from pycocotools import mask as coco_mask
 
 CATEGORY = "object"
 

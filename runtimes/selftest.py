@@ -93,8 +93,8 @@ def run_selftest(segmenter: Segmenter, suite: SelfTestSuite) -> tuple[SelfTestRe
 
 def mask_iou(reference: NDArray[np.bool_], candidate: NDArray[np.bool_]) -> float:
     """Return intersection over union of two masks of one shape; 1 where both are empty."""
-    union = np.count_nonzero(reference | candidate)
-    return np.count_nonzero(reference & candidate) / union if union else 1.0
+    union = int(np.count_nonzero(reference | candidate))
+    return int(np.count_nonzero(reference & candidate)) / union if union else 1.0
 
 
 def engine_name(report: EngineReport) -> str:

@@ -74,7 +74,7 @@ def write_bundle(draft: BundleDraft, out: Path, *, overwrite: bool = False) -> P
         OutputError: the folder exists, or cannot be written; nothing of the old one is lost.
     """
     for candidate in draft.candidates:
-        _require_passed(draft.name, candidate)
+        require_passed(draft.name, candidate.verification)
     final = out / draft.name
     require_free(final, overwrite=overwrite)
     with staged_folder(final) as staging:
@@ -92,8 +92,9 @@ def require_free(final: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{final} exists already; give --overwrite to replace it, or another -o")
 
 
-def _require_passed(name: str, candidate: Candidate) -> None:
-    match candidate.verification:
+def require_passed(name: str, verification: Verification) -> None:
+    """Raise what a verdict other than `Passed` means for the bundle of that name."""
+    match verification:
         case Passed():
             return
         case Failed(reasons=reasons):

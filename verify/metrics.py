@@ -48,13 +48,13 @@ def stability_score(logits: FloatArray, threshold: float, offset: float = 1.0) -
 
     Source: `calculate_stability_score` (facebookresearch/segment-anything, `utils/amg.py`).
     """
-    larger = np.count_nonzero(logits > threshold - offset)
-    return np.count_nonzero(logits > threshold + offset) / larger if larger else 0.0
+    larger = int(np.count_nonzero(logits > threshold - offset))
+    return int(np.count_nonzero(logits > threshold + offset)) / larger if larger else 0.0
 
 
 def coverage(mask: Mask) -> float:
     """Return the part of the picture that the mask covers, 0..1."""
-    return np.count_nonzero(mask) / mask.size
+    return int(np.count_nonzero(mask)) / mask.size
 
 
 def _boundary(mask: Mask) -> Mask:

@@ -85,17 +85,24 @@ class Canvas:
         return Seen(case, logits > threshold, stability_score(logits, threshold))
 
 
-def draw(picture: Picture, reference: TorchReference, encoded: EncodedReference, *, trained: bool) -> tuple[Case, ...]:
-    """Return the picture's cases: stable ones first, then harsh, then parity. Untrained weights have parity alone."""
-    canvas = Canvas(reference, encoded)
-    rng = np.random.default_rng(int(picture.sha256[:16], 16))
-    stable = draw_stable(canvas, rng) if trained else ()
-    boxes = random_boxes(rng, encoded.prepared.original_hw, HARSH if trained else UNTRAINED_BOXES)
+def draw(
+    picture: Picture, canvas: Canvas, *, trained: bool, parity: bool, boxes: tuple[Box, ...] | None = None
+) -> tuple[Case, ...]:
+    """Return the picture's cases: stable ones first, then harsh, then parity. Untrained weights have parity alone.
+
+    Args:
+        parity: whether to ask for the kinds that are compared by their logits; they mean the same on every picture.
+        boxes: that were drawn on this picture beforehand; those without a stable mask are left out.
+    """
+    rng = np.random.default_rng(int(picture.sha256[16:32], 16))
+    places = random_boxes(rng, canvas.encoded.prepared.original_hw, HARSH if trained else UNTRAINED_BOXES)
     asked = canvas.ask(
-        [Prompt("harsh", "harsh box", box) if trained else Prompt("parity", "box", box) for box in boxes]
+        [Prompt("harsh", "harsh box", box) if trained else Prompt("parity", "box", box) for box in places]
     )
-    gated = stable_kinds(reference.rule) if trained else set()
-    return (*stable, *asked, *canvas.ask(parity_prompts(canvas, asked[0], rng, gated)))
+    stable = stable_cases(canvas, draw_boxes(picture, canvas, boxes)) if trained else ()
+    gated = stable_kinds(canvas.reference.rule) if trained else set()
+    others = parity_prompts(canvas, asked[0], rng, gated) if parity else []
+    return (*stable, *asked, *canvas.ask(others))
 
 
 def stable_kinds(rule: MaskRule) -> set[str]:
@@ -108,19 +115,26 @@ def stable_kinds(rule: MaskRule) -> set[str]:
     return kinds
 
 
-def draw_stable(canvas: Canvas, rng: np.random.Generator) -> tuple[Case, ...]:
-    """Return the prompts that the reference answers with a stable mask: boxes, and what their masks lead to."""
+def draw_boxes(picture: Picture, canvas: Canvas, boxes: tuple[Box, ...] | None = None) -> list[Seen]:
+    """Return boxes with a stable mask, one for each object: of the given ones, or of new ones."""
+    if boxes is not None:
+        return [seen for seen in canvas.see([Prompt("stable", "box", box) for box in boxes]) if seen.stable]
+    rng = np.random.default_rng(int(picture.sha256[:16], 16))
     kept: list[Seen] = []
     for _ in range(ROUNDS):
-        if len(kept) >= ENOUGH_BOXES:
-            break
         for seen in settled_boxes(canvas, rng):
             if all(mask_iou(seen.mask, other.mask) < SAME_OBJECT_IOU for other in kept):
                 kept.append(seen)
-    kept = kept[:BOXES]
+        if len(kept) >= ENOUGH_BOXES:
+            break
+    return kept[:BOXES]
+
+
+def stable_cases(canvas: Canvas, boxes: list[Seen]) -> tuple[Case, ...]:
+    """Return the boxes' cases and, as far as the model answers to other kinds, what their masks lead to."""
     wanted = stable_kinds(canvas.reference.rule)
-    derived = [prompt for seen in kept[:DERIVED] for prompt in derived_prompts(seen) if prompt.kind in wanted]
-    return (*(seen.case for seen in kept), *(seen.case for seen in canvas.see(derived) if seen.stable))
+    derived = [prompt for seen in boxes[:DERIVED] for prompt in derived_prompts(seen) if prompt.kind in wanted]
+    return (*(seen.case for seen in boxes), *(seen.case for seen in canvas.see(derived) if seen.stable))
 
 
 def settled_boxes(canvas: Canvas, rng: np.random.Generator) -> tuple[Seen, ...]:
@@ -162,10 +176,10 @@ def parity_prompts(canvas: Canvas, case: Case, rng: np.random.Generator, gated: 
 
 
 def random_boxes(rng: np.random.Generator, hw: tuple[int, int], count: int) -> list[Box]:
-    """Return boxes of whole pixels, each side 10 to 60 % of the picture's."""
+    """Return boxes of whole pixels, each side 10 to 80 % of the picture's."""
     height, width = hw
     boxes: list[Box] = []
-    for w, h, x, y in rng.uniform((0.1, 0.1, 0, 0), (0.6, 0.6, 1, 1), (count, 4)):
+    for w, h, x, y in rng.uniform((0.1, 0.1, 0, 0), (0.8, 0.8, 1, 1), (count, 4)):
         x0, y0 = int(x * (1 - w) * width), int(y * (1 - h) * height)
         x1, y1 = min(x0 + max(1, round(w * width)), width), min(y0 + max(1, round(h * height)), height)
         boxes.append((float(x0), float(y0), float(x1), float(y1)))

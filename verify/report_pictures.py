@@ -225,5 +225,5 @@ def _jpeg_uri(canvas: Image.Image, size: tuple[int, int], quality: int) -> str:
     small = canvas if canvas.size == size else canvas.resize(size, Image.Resampling.BOX)
     stream = io.BytesIO()
     # Full chroma: halved, it smears the thin coloured lines that the picture is made for.
-    small.save(stream, "JPEG", quality=quality, subsampling=0, optimize=True)
+    small.save(stream, "JPEG", quality=quality, subsampling=0)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
-from ..verification import Measurement, PromptScore
+from ..bundle import Candidate, tool_versions
+from ..contract import Graph
+from ..manifest import ModelCard
+from ..verification import Failed, Measurement, Passed, PromptScore
 from .gate import Sessions, decode, encode, masks_in_picture, scored_cases
 from .pictures import PURPOSES, SetName, picture_set
-from .report import PictureEntry, PictureSet, PromptKind, SuiteDescription, choose_cases
+from .report import (
+    PictureEntry,
+    PictureSet,
+    PromptKind,
+    Report,
+    ReportedCandidate,
+    ReportedGraph,
+    SuiteDescription,
+    choose_cases,
+)
 from .report_pictures import Case as ReportCase
 from .suite import Suite
 
@@ -73,3 +86,26 @@ def _drawn(sessions: Sessions, suite: Suite, scores: Sequence[PromptScore]) -> t
 def _described(name: SetName) -> PictureSet:
     pictures = tuple(PictureEntry(picture.name, picture.source, picture.sha256) for picture in picture_set(name))
     return PictureSet(name, PURPOSES[name], pictures)
+
+
+def bundle_report(
+    card: ModelCard, target: str, precision: str, candidate: Candidate, suite: Suite, sessions: Sessions
+) -> Report:
+    """Return all that a bundle's page says, its cases computed again with both masks."""
+    verdict = candidate.verification
+    assert isinstance(verdict, Passed | Failed)
+    reported = ReportedCandidate(
+        name=candidate.name,
+        graphs=tuple(_reported_graph(graph, sessions) for graph in candidate.graphs),
+        verification=verdict,
+        cases=cases_to_show(sessions, suite, verdict.measurement),
+        devices=candidate.devices,
+    )
+    created = datetime.now(UTC).date().isoformat()
+    return Report(card, target, precision, (reported,), describe_suite(suite), tool_versions(), created)
+
+
+def _reported_graph(graph: Graph, sessions: Sessions) -> ReportedGraph:
+    component = graph.contract.component
+    size = sum((graph.path.parent / file).stat().st_size for file in graph.files)
+    return ReportedGraph(component, graph.recipe, size, sessions[component].report)

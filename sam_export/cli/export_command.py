@@ -1,0 +1,128 @@
+"""`sam-export [MODEL] --target T...`: export, pass the gate, write bundles, and say how well each did."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from ..exporters import TARGETS, ExportOptions
+from ..models import DEFAULT_VARIANT, VARIANTS
+from ..pipeline import REPORT_NAME, ExportRequest, Outcome, Progress, export_bundles
+from ..verify.summary_table import AccuracyRow, accuracy_table
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `export`; its `run` default is the handler, `(Namespace) -> exit status`."""
+    parser = subparsers.add_parser(
+        "export",
+        help="export a model, pass the gate, write bundles",
+        description="Export a model to one or more targets. A bundle is written only if its masks are the PyTorch "
+        "model's masks on real pictures; there is no switch that turns this off.",
+    )
+    parser.add_argument("model", nargs="?", default=DEFAULT_VARIANT, metavar="MODEL", help=_model_help())
+    parser.add_argument("--target", nargs="+", required=True, metavar="T", help=f"of {', '.join(TARGETS)}")
+    parser.add_argument("--precision", nargs="+", default=(), metavar="P", help=_precision_help())
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="fine-tuned weights of the model's family")
+    parser.add_argument(
+        "--evaluation", type=Path, metavar="DIR", help="pictures to measure on, instead of the built-in"
+    )
+    parser.add_argument(
+        "--min-iou", type=float, metavar="X", help="mean mask IoU to demand; the bundle says so if lowered"
+    )
+    parser.add_argument("--minimum-ios", type=int, default=16, metavar="N", help="Core ML: oldest iOS, 16, 17 or 18")
+    parser.add_argument("--overwrite", action="store_true", help="replace bundles that exist")
+    parser.add_argument("--json", action="store_true", help="print the outcomes for machines")
+    parser.add_argument("-o", "--out", type=Path, default=Path("dist"), metavar="DIR", help="where bundles go (dist)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Return 0, or the lowest status among what went wrong: 1 a gate failed, 2 bad request, 3 not verifiable here."""
+    request = ExportRequest(
+        model=args.model,
+        targets=tuple(args.target),
+        precisions=tuple(args.precision),
+        out=args.out,
+        checkpoint=args.checkpoint,
+        evaluation=args.evaluation,
+        min_iou=args.min_iou,
+        overwrite=args.overwrite,
+        options=ExportOptions(minimum_ios=args.minimum_ios),
+    )
+    errors = Console(stderr=True)
+    with stage_progress(errors) as progress:
+        outcomes = export_bundles(request, progress)
+    if args.json:
+        print_json(outcomes)
+    else:
+        print_outcomes(outcomes, Console())
+    for outcome in outcomes:
+        if outcome.error is not None:
+            errors.print(f"sam-export: {outcome.error}", markup=False, highlight=False, soft_wrap=True)
+    return min((outcome.error.exit_status for outcome in outcomes if outcome.error is not None), default=0)
+
+
+@contextmanager
+def stage_progress(console: Console) -> Iterator[Progress]:
+    """Yield a callback that draws a bar for each stage; a stage that is done stays as one line."""
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=console) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield show
+
+
+def print_outcomes(outcomes: Sequence[Outcome], console: Console) -> None:
+    """Print one row for each bundle, then where those that passed lie."""
+    rows = [
+        AccuracyRow(
+            target=outcome.job.target,
+            precision=outcome.job.precision,
+            verification=outcome.verification,
+            bytes=outcome.bytes or None,
+            export_seconds=outcome.export_seconds or None,
+        )
+        for outcome in outcomes
+    ]
+    console.print(accuracy_table(rows))
+    for outcome in outcomes:
+        if outcome.bundle is not None:
+            console.print(f"{outcome.bundle} (report: {outcome.bundle / REPORT_NAME})", highlight=False, soft_wrap=True)
+
+
+def print_json(outcomes: Sequence[Outcome]) -> None:
+    rows = [
+        {
+            "target": outcome.job.target,
+            "precision": outcome.job.precision,
+            "bundle": None if outcome.bundle is None else str(outcome.bundle),
+            "bytes": outcome.bytes,
+            "export_seconds": outcome.export_seconds,
+            "verification": outcome.verification,
+            "error": None if outcome.error is None else str(outcome.error),
+        }
+        for outcome in outcomes
+    ]
+    Console().print(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode(), markup=False, soft_wrap=True)
+
+
+def _model_help() -> str:
+    return f"of {', '.join(VARIANTS)} ({DEFAULT_VARIANT})"
+
+
+def _precision_help() -> str:
+    default = ", ".join(f"{name} {target.default_precision}" for name, target in TARGETS.items())
+    known = dict.fromkeys(precision for target in TARGETS.values() for precision in target.precisions)
+    return f"of {', '.join(known)} (default: {default})"

@@ -1,0 +1,200 @@
+"""The one direction, end to end: checkpoint -> graphs -> gate -> bundle, for several targets and precisions.
+
+What is wrong with a request is found before any work is spent on it. Each bundle stands alone: one that fails does
+not stop the others.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from .bundle import BundleDraft, Candidate, bundle_name, require_free, require_passed, write_bundle
+from .contract import ComponentName, Graph, Session
+from .errors import RequestError, SamExportError
+from .exporters import TARGETS, ExportOptions, export, find_target
+from .manifest import ModelCard
+from .models import SamModel, components, find, load
+from .verification import Verification
+from .verify.evaluators import EncodedOnce, evaluation_notes, evaluation_session
+from .verify.gate import verify
+from .verify.limits import limits_for
+from .verify.pictures import picture_set, pictures_in
+from .verify.report import render_report
+from .verify.report_suite import bundle_report
+from .verify.selftest import build_selftest
+from .verify.suite import Suite, build_suite
+
+Progress = Callable[[str, int, int], None]
+REPORT_NAME = "report.html"
+DEVICES = {"onnx": ("cpu",), "openvino": ("cpu",), "coreml": ("apple",)}
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What the user asked for. `precisions` empty: each target's default."""
+
+    model: str
+    targets: tuple[str, ...]
+    out: Path
+    precisions: tuple[str, ...] = ()
+    checkpoint: Path | None = None
+    evaluation: Path | None = None
+    min_iou: float | None = None
+    overwrite: bool = False
+    options: ExportOptions = field(default_factory=ExportOptions)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One bundle to be."""
+
+    target: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one job: a bundle, or the error that kept it from being one, and what was measured."""
+
+    job: Job
+    bundle: Path | None = None
+    bytes: int = 0
+    export_seconds: float = 0.0
+    verification: Verification | None = None
+    error: SamExportError | None = None
+
+
+def export_bundles(request: ExportRequest, progress: Progress | None = None) -> tuple[Outcome, ...]:
+    """Return one outcome per target and precision, in the order asked for.
+
+    Raises:
+        RequestError, UnsupportedError, MissingDependencyError, OutputError, ImageError: before any work.
+        CheckpointError: the model cannot be loaded.
+        NotVerifiableError: the reference answers no prompt with a stable mask.
+    """
+    jobs = plan(request)
+    pictures = pictures_in(request.evaluation) if request.evaluation else picture_set("gate")
+    model = load(request.model, request.checkpoint, progress)
+    suite = build_suite(model, pictures, progress=progress)
+    return export_model(model, jobs, suite, request, progress)
+
+
+def export_model(
+    model: SamModel, jobs: tuple[Job, ...], suite: Suite, request: ExportRequest, progress: Progress | None = None
+) -> tuple[Outcome, ...]:
+    """Return one outcome per job for a model that is loaded already, measured on a suite of its own answers."""
+    return tuple(_attempt(job, request, model, suite, progress) for job in jobs)
+
+
+def plan(request: ExportRequest) -> tuple[Job, ...]:
+    """Return the jobs of a request that can be tried, or raise the first thing that is wrong with it."""
+    find(request.model)
+    if not request.targets:
+        raise RequestError(f"{request.model}: no target given; choose from {', '.join(TARGETS)} (--target)")
+    jobs = tuple(
+        Job(target, precision)
+        for target in dict.fromkeys(request.targets)
+        for precision in dict.fromkeys(request.precisions or (find_target(target).default_precision,))
+    )
+    for job in jobs:
+        find_target(job.target, job.precision)
+        limits_for(job.precision, request.min_iou)
+        require_free(request.out / _name(request, job), overwrite=request.overwrite)
+    return jobs
+
+
+def _name(request: ExportRequest, job: Job) -> str:
+    return bundle_name(request.model, job.target, job.precision)
+
+
+def _attempt(job: Job, request: ExportRequest, model: SamModel, suite: Suite, progress: Progress | None) -> Outcome:
+    """Return the bundle of a job, or why there is none; errors of our own only, a bug still stops everything."""
+    with tempfile.TemporaryDirectory(prefix="sam-export-") as work:
+        try:
+            return _run(job, request, model, suite, Path(work), progress)
+        except SamExportError as exc:
+            return Outcome(job, error=exc)
+
+
+def _run(
+    job: Job, request: ExportRequest, model: SamModel, suite: Suite, work: Path, progress: Progress | None
+) -> Outcome:
+    label = f"{job.target} {job.precision}"
+    started = time.perf_counter()
+    graphs = _export(job, request, model, work, progress)
+    seconds = time.perf_counter() - started
+    sessions, evaluated_by, notes = _sessions(graphs)
+    verdict = verify(
+        sessions,
+        suite,
+        limits_for(job.precision, request.min_iou),
+        evaluated_by=evaluated_by,
+        notes=(*model.notes, *notes),
+        progress=_named(progress, f"{label}: verify"),
+    )
+    size = sum((graph.path.parent / file).stat().st_size for graph in graphs for file in graph.files)
+    outcome = Outcome(job, bytes=size, export_seconds=seconds, verification=verdict)
+    try:
+        require_passed(_name(request, job), verdict)
+    except SamExportError as exc:
+        return replace(outcome, error=exc)
+    candidate = Candidate(job.precision, DEVICES[job.target], graphs, verdict)
+    draft = _draft(job, model, suite, candidate, sessions)
+    return replace(outcome, bundle=write_bundle(draft, request.out, overwrite=request.overwrite))
+
+
+def _export(
+    job: Job, request: ExportRequest, model: SamModel, work: Path, progress: Progress | None
+) -> tuple[Graph, ...]:
+    parts = components(model)
+    graphs = []
+    for done, part in enumerate(parts):
+        if progress:
+            progress(f"{job.target} {job.precision}: export", done, len(parts))
+        graphs.append(export(part, job.target, job.precision, work, request.options))
+    if progress:
+        progress(f"{job.target} {job.precision}: export", len(parts), len(parts))
+    return tuple(graphs)
+
+
+def _sessions(graphs: tuple[Graph, ...]) -> tuple[dict[ComponentName, Session], str, tuple[str, ...]]:
+    """Return the graphs opened for the gate, what runs them, and what that measurement cannot say."""
+    sessions: dict[ComponentName, Session] = {}
+    notes: list[str] = []
+    evaluated_by = ""
+    for graph in graphs:
+        session, evaluated_by = evaluation_session(graph)
+        component = graph.contract.component
+        sessions[component] = EncodedOnce(session) if component == "image_encoder" else session
+        notes += evaluation_notes(graph, session)
+    return sessions, evaluated_by, tuple(notes)
+
+
+def _draft(
+    job: Job, model: SamModel, suite: Suite, candidate: Candidate, sessions: dict[ComponentName, Session]
+) -> BundleDraft:
+    variant = model.variant
+    card = ModelCard(variant.name, variant.family, variant.license, variant.source.address, model.checkpoint_sha256)
+    selftest = build_selftest(sessions, suite)
+    report = render_report(bundle_report(card, job.target, job.precision, candidate, suite, sessions))
+    return BundleDraft(
+        model=card,
+        target=job.target,
+        precision=job.precision,
+        preprocessing=variant.preprocessing,
+        mask_rule=variant.mask_rule,
+        candidates=(candidate,),
+        selftest=selftest.selftest,
+        extras={**selftest.files, REPORT_NAME: report.encode()},
+    )
+
+
+def _named(progress: Progress | None, stage: str) -> Progress | None:
+    """Return a callback that says which bundle a stage of the gate belongs to."""
+    if progress is None:
+        return None
+    return lambda _, done, total: progress(stage, done, total)
