@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..contract import Graph
 from ..errors import OutputError, UnsupportedError
+from ..optional import require_installed
 from .coreml import CoreMl
 from .onnx import Onnx
 from .openvino import OpenVino
@@ -19,7 +20,7 @@ from .target import ExportOptions, Target
 if TYPE_CHECKING:
     from ..models.components import Component
 
-__all__ = ["TARGETS", "ExportOptions", "Target", "export", "find_target"]
+__all__ = ["TARGETS", "ExportOptions", "Target", "check_request", "export", "find_target"]
 
 TARGETS: Mapping[str, Target] = {"onnx": Onnx(), "openvino": OpenVino(), "coreml": CoreMl()}
 
@@ -36,6 +37,19 @@ def find_target(name: str, precision: str | None = None) -> Target:
     if precision is not None and precision not in target.precisions:
         raise UnsupportedError(f"{name} cannot do {precision!r}; choose one of {', '.join(target.precisions)}")
     return target
+
+
+def check_request(name: str, precision: str, options: ExportOptions) -> None:
+    """Raise what would stop an export, before any work is spent on it.
+
+    Raises:
+        UnsupportedError: an unknown target, a precision or an option that it cannot do.
+        MissingDependencyError: its converter is not installed.
+    """
+    target = find_target(name, precision)
+    target.check_options(options)
+    for package in target.requires:
+        require_installed(package, purpose=f"exporting to {name}", extra=target.extra)
 
 
 def export(

@@ -24,6 +24,7 @@ IOS_VERSIONS = (16, 17, 18)
 class CoreMl:
     name = "coreml"
     extra = "coreml"
+    requires: tuple[str, ...] = ("coremltools",)
     precisions: tuple[str, ...] = ("fp32", "fp16")
     default_precision = "fp16"
 
@@ -31,13 +32,13 @@ class CoreMl:
         """Return the component as `out_dir/<component>.mlpackage`, read back and checked.
 
         Raises:
-            UnsupportedError: unknown precision or iOS version.
+            UnsupportedError: unknown iOS version.
             MissingDependencyError: coremltools is not installed.
             ConversionError: the converter failed, or its program breaks a promise of this project.
             ContractError: the saved inputs or outputs are not the contract's.
             OSError: the package cannot be written.
         """
-        self._check(precision, options)
+        self.check_options(options)
         import_coremltools(purpose="Core ML export", extra=self.extra)
         from .coreml_convert import convert
         from .coreml_package import package_files, write_package
@@ -49,13 +50,11 @@ class CoreMl:
         _check_saved(path, component, precision)
         return Graph(component.contract, self.name, recipe, path, package_files(path))
 
-    def _check(self, precision: str, options: ExportOptions) -> None:
-        if precision not in self.precisions:
-            raise UnsupportedError(f"coreml cannot do {precision!r}; choose one of {', '.join(self.precisions)}")
+    def check_options(self, options: ExportOptions) -> None:
+        """Raise UnsupportedError for an iOS version that cannot be targeted."""
         if options.minimum_ios not in IOS_VERSIONS:
-            raise UnsupportedError(
-                f"coreml cannot target iOS {options.minimum_ios}; choose one of {', '.join(map(str, IOS_VERSIONS))}"
-            )
+            allowed = ", ".join(map(str, IOS_VERSIONS))
+            raise UnsupportedError(f"coreml cannot target iOS {options.minimum_ios}; choose one of {allowed}")
 
 
 def _recipe(component: Component, precision: str, options: ExportOptions) -> Recipe:

@@ -32,8 +32,12 @@ FLOAT32_REASON = "the model needs fp32 here at every precision"
 class OpenVino:
     name: str = "openvino"
     extra: str = "openvino"
+    requires: tuple[str, ...] = ("onnx", "onnx_ir", "openvino")
     precisions: tuple[str, ...] = ("fp32", "fp16")
     default_precision: str = "fp32"
+
+    def check_options(self, options: ExportOptions) -> None:
+        """No option of this target is limited."""
 
     def export(self, component: Component, precision: str, out_dir: Path, options: ExportOptions) -> Graph:
         """Write `<component>.xml` and `<component>.bin`.

@@ -20,10 +20,10 @@ class ExportOptions:
 
 
 class Target(Protocol):
-    """A format. Importing one needs no converter; `export` imports what it needs.
+    """A format. Importing one needs no converter; `export` imports what it needs, which are the packages `requires`.
 
-    `extra` is the pip extra that installs the converter. `export` writes `<component>.*` into the existing folder
-    `out_dir`.
+    `extra` is the pip extra that installs them. `check_options` raises for an option that the target cannot do.
+    `export` writes `<component>.*` into the existing folder `out_dir`.
     """
 
     @property
@@ -33,9 +33,14 @@ class Target(Protocol):
     def extra(self) -> str: ...
 
     @property
+    def requires(self) -> tuple[str, ...]: ...
+
+    @property
     def precisions(self) -> tuple[str, ...]: ...
 
     @property
     def default_precision(self) -> str: ...
+
+    def check_options(self, options: ExportOptions) -> None: ...
 
     def export(self, component: Component, precision: str, out_dir: Path, options: ExportOptions) -> Graph: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import logging
 import sys
 from collections.abc import Iterator
@@ -28,6 +29,15 @@ def import_optional(package: str, *, purpose: str, extra: str) -> ModuleType:
         raise MissingDependencyError(
             f"{purpose} needs the package {package}, which {found}; pip install 'sam-export[{extra}]'"
         ) from exc
+
+
+def require_installed(package: str, *, purpose: str, extra: str) -> None:
+    """Raise MissingDependencyError if the package is not there; does not import it, which may take seconds."""
+    hidden = package in sys.modules and sys.modules[package] is None
+    if hidden or importlib.util.find_spec(package) is None:
+        raise MissingDependencyError(
+            f"{purpose} needs the package {package}, which is not installed; pip install 'sam-export[{extra}]'"
+        )
 
 
 def import_openvino(*, purpose: str, extra: str) -> ModuleType:

@@ -15,7 +15,7 @@ from pathlib import Path
 from .bundle import BundleDraft, Candidate, bundle_name, require_free, require_passed, write_bundle
 from .contract import ComponentName, Graph, Session
 from .errors import RequestError, SamExportError
-from .exporters import TARGETS, ExportOptions, export, find_target
+from .exporters import TARGETS, ExportOptions, check_request, export, find_target
 from .manifest import ModelCard
 from .models import SamModel, components, find, load
 from .verification import Verification
@@ -101,7 +101,7 @@ def plan(request: ExportRequest) -> tuple[Job, ...]:
         for precision in dict.fromkeys(request.precisions or (find_target(target).default_precision,))
     )
     for job in jobs:
-        find_target(job.target, job.precision)
+        check_request(job.target, job.precision, request.options)
         limits_for(job.precision, request.min_iou)
         require_free(request.out / _name(request, job), overwrite=request.overwrite)
     return jobs

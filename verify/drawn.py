@@ -2,7 +2,7 @@
 
 A row holds for one checkpoint and one picture, both named by hash; for anything else prompts are drawn when they are
 needed. Nothing is taken on trust: a suite keeps a box only if the reference still answers it with a stable mask.
-Made by `python -m sam_export.verify.drawn MODEL`.
+`python -m sam_export.verify.drawn MODEL` draws those of a model again.
 """
 
 from __future__ import annotations

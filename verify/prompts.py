@@ -27,14 +27,14 @@ DRAWING = 1
 STABILITY = 0.85
 COVERAGE = (0.005, 0.8)
 REPLACEMENTS = 3
-STARTS = 10
+STARTS = 12
 ROUNDS = 3
 BOXES = 8
 ENOUGH_BOXES = 5
 DERIVED = 3
 HARSH = 6
 UNTRAINED_BOXES = 2
-HOPELESS_STABILITY = 0.3
+HOPELESS_STABILITY = 0.5
 HOPELESS_COVERAGE = (0.001, 0.95)
 SAME_OBJECT_IOU = 0.8
 
@@ -162,7 +162,9 @@ def derived_prompts(seen: Seen) -> tuple[Prompt, ...]:
 def parity_prompts(canvas: Canvas, case: Case, rng: np.random.Generator, gated: set[str]) -> list[Prompt]:
     """Return one prompt of every kind that is not gated by its masks; several lengths, all labels."""
     height, width = canvas.encoded.prepared.original_hw
-    spots: Points = tuple((round(x * width, 1), round(y * height, 1)) for x, y in rng.uniform(0.05, 0.95, (3, 2)))
+    spots: Points = tuple(
+        (round(x * width, 1), round(y * height, 1)) for x, y in rng.uniform(0.05, 0.95, (3, 2)).tolist()
+    )
     inside, outside = int(PointLabel.FOREGROUND), int(PointLabel.BACKGROUND)
     fed_back, box = case.answer.low_res_masks[case.answer.index], case.prompt.box
     every = (

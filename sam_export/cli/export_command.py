@@ -9,13 +9,15 @@ from pathlib import Path
 
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 from ..exporters import TARGETS, ExportOptions
 from ..models import DEFAULT_VARIANT, VARIANTS
 from ..pipeline import REPORT_NAME, ExportRequest, Outcome, Progress, export_bundles
 from ..verify.summary_table import AccuracyRow, accuracy_table
+
+BYTES_FROM = 100_000
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -66,22 +68,40 @@ def run(args: argparse.Namespace) -> int:
     for outcome in outcomes:
         if outcome.error is not None:
             errors.print(f"sam-export: {outcome.error}", markup=False, highlight=False, soft_wrap=True)
+    return exit_status(outcomes)
+
+
+def exit_status(outcomes: Sequence[Outcome]) -> int:
+    """Return 0 if every bundle was written, else the lowest status of an error: a failed gate before all others."""
     return min((outcome.error.exit_status for outcome in outcomes if outcome.error is not None), default=0)
 
 
 @contextmanager
 def stage_progress(console: Console) -> Iterator[Progress]:
-    """Yield a callback that draws a bar for each stage; a stage that is done stays as one line."""
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bars(*columns, console=console) as bars:
-        tasks: dict[str, TaskID] = {}
+    """Yield a callback that draws a bar for each stage; a stage that is done stays as one line.
 
-        def show(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done, total=total)
+    Nothing is drawn before the first call, so that a request that is refused is answered by its error alone.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[amount]}"))
+    bars = Bars(*columns, TimeElapsedColumn(), console=console)
+    tasks: dict[str, TaskID] = {}
 
+    def show(stage: str, done: int, total: int) -> None:
+        bars.start()
+        if stage not in tasks:
+            tasks[stage] = bars.add_task(stage, amount="")
+        bars.update(tasks[stage], completed=done, total=total or None, amount=_amount(done, total))
+
+    try:
         yield show
+    finally:
+        if tasks:
+            bars.stop()
+
+
+def _amount(done: int, total: int) -> str:
+    """Pictures and graphs are counted; what goes into the millions is bytes."""
+    return f"{done}/{total}" if total < BYTES_FROM else f"{done / 1e6:.1f}/{total / 1e6:.1f} MB"
 
 
 def print_outcomes(outcomes: Sequence[Outcome], console: Console) -> None:
