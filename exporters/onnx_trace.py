@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import warnings
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import onnx
 import onnx_ir as ir
@@ -23,13 +24,25 @@ if TYPE_CHECKING:
 OPSET = 17
 
 
-def trace(component: Component) -> ir.Model:
-    """Return the graph, tensors named and dynamic axes marked as in the contract.
+# A component is traced once for all precisions and targets that start from its graph.
+_TRACED: WeakKeyDictionary[Component, bytes] = WeakKeyDictionary()
 
-    Torch folds constants here (batch norms into convolutions, transposed weights); it leaves gathers alone.
+
+def trace(component: Component) -> ir.Model:
+    """Return the graph, tensors named and dynamic axes marked as in the contract; the caller may change it.
 
     Raises:
         ConversionError: torch cannot trace or translate the module.
+    """
+    if component not in _TRACED:
+        _TRACED[component] = _traced(component)
+    return ir.from_proto(onnx.load_from_string(_TRACED[component]))
+
+
+def _traced(component: Component) -> bytes:
+    """Return the serialised graph.
+
+    Torch folds constants here (batch norms into convolutions, transposed weights); it leaves gathers alone.
     """
     contract = component.contract
     axes = {
@@ -53,4 +66,4 @@ def trace(component: Component) -> ir.Model:
             )
     except Exception as exc:  # the exporter raises RuntimeError, TypeError, its own OnnxExporterError and more
         raise ConversionError(f"{contract.component}: torch could not trace it to ONNX ({exc})") from exc
-    return ir.from_proto(onnx.load_from_string(buffer.getvalue()))
+    return buffer.getvalue()

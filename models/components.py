@@ -15,7 +15,7 @@ from ..contract import GraphContract, MaskRule, Normalisation, Preprocessing, Te
 from .sam import MaskDecoder, PositionEncoding, PromptEncoder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Component:
     """One graph to be: a module that takes and returns the contract's tensors, in its order.
 

@@ -17,7 +17,7 @@ from .contract import ComponentName, Graph, Session
 from .errors import RequestError, SamExportError
 from .exporters import TARGETS, ExportOptions, check_request, export, find_target
 from .manifest import ModelCard
-from .models import SamModel, components, find, load
+from .models import Component, SamModel, components, find, load
 from .verification import Verification
 from .verify.evaluators import EncodedOnce, evaluation_notes, evaluation_session
 from .verify.gate import verify
@@ -55,6 +55,10 @@ class Job:
     target: str
     precision: str
 
+    @property
+    def label(self) -> str:
+        return f"{self.target} {self.precision}"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -66,6 +70,21 @@ class Outcome:
     export_seconds: float = 0.0
     verification: Verification | None = None
     error: SamExportError | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """What all jobs of a request have in common."""
+
+    request: ExportRequest
+    model: SamModel
+    parts: tuple[Component, ...]
+    suite: Suite
+    progress: Progress | None
+
+    def show(self, stage: str, done: int, total: int) -> None:
+        if self.progress is not None:
+            self.progress(stage, done, total)
 
 
 def export_bundles(request: ExportRequest, progress: Progress | None = None) -> tuple[Outcome, ...]:
@@ -87,7 +106,8 @@ def export_model(
     model: SamModel, jobs: tuple[Job, ...], suite: Suite, request: ExportRequest, progress: Progress | None = None
 ) -> tuple[Outcome, ...]:
     """Return one outcome per job for a model that is loaded already, measured on a suite of its own answers."""
-    return tuple(_attempt(job, request, model, suite, progress) for job in jobs)
+    shared = Shared(request, model, components(model), suite, progress)
+    return tuple(_attempt(job, shared) for job in jobs)
 
 
 def plan(request: ExportRequest) -> tuple[Job, ...]:
@@ -111,30 +131,28 @@ def _name(request: ExportRequest, job: Job) -> str:
     return bundle_name(request.model, job.target, job.precision)
 
 
-def _attempt(job: Job, request: ExportRequest, model: SamModel, suite: Suite, progress: Progress | None) -> Outcome:
+def _attempt(job: Job, shared: Shared) -> Outcome:
     """Return the bundle of a job, or why there is none; errors of our own only, a bug still stops everything."""
     with tempfile.TemporaryDirectory(prefix="sam-export-") as work:
         try:
-            return _run(job, request, model, suite, Path(work), progress)
+            return _run(job, shared, Path(work))
         except SamExportError as exc:
             return Outcome(job, error=exc)
 
 
-def _run(
-    job: Job, request: ExportRequest, model: SamModel, suite: Suite, work: Path, progress: Progress | None
-) -> Outcome:
-    label = f"{job.target} {job.precision}"
+def _run(job: Job, shared: Shared, work: Path) -> Outcome:
+    request = shared.request
     started = time.perf_counter()
-    graphs = _export(job, request, model, work, progress)
+    graphs = _export(job, shared, work)
     seconds = time.perf_counter() - started
     sessions, evaluated_by, notes = _sessions(graphs)
     verdict = verify(
         sessions,
-        suite,
+        shared.suite,
         limits_for(job.precision, request.min_iou),
         evaluated_by=evaluated_by,
-        notes=(*model.notes, *notes),
-        progress=_named(progress, f"{label}: verify"),
+        notes=(*shared.model.notes, *notes),
+        progress=lambda _, done, total: shared.show(f"{job.label}: verify", done, total),
     )
     size = sum((graph.path.parent / file).stat().st_size for graph in graphs for file in graph.files)
     outcome = Outcome(job, bytes=size, export_seconds=seconds, verification=verdict)
@@ -142,22 +160,16 @@ def _run(
         require_passed(_name(request, job), verdict)
     except SamExportError as exc:
         return replace(outcome, error=exc)
-    candidate = Candidate(job.precision, DEVICES[job.target], graphs, verdict)
-    draft = _draft(job, model, suite, candidate, sessions)
+    draft = _draft(job, shared, Candidate(job.precision, DEVICES[job.target], graphs, verdict), sessions)
     return replace(outcome, bundle=write_bundle(draft, request.out, overwrite=request.overwrite))
 
 
-def _export(
-    job: Job, request: ExportRequest, model: SamModel, work: Path, progress: Progress | None
-) -> tuple[Graph, ...]:
-    parts = components(model)
+def _export(job: Job, shared: Shared, work: Path) -> tuple[Graph, ...]:
     graphs = []
-    for done, part in enumerate(parts):
-        if progress:
-            progress(f"{job.target} {job.precision}: export", done, len(parts))
-        graphs.append(export(part, job.target, job.precision, work, request.options))
-    if progress:
-        progress(f"{job.target} {job.precision}: export", len(parts), len(parts))
+    for done, part in enumerate(shared.parts):
+        shared.show(f"{job.label}: export", done, len(shared.parts))
+        graphs.append(export(part, job.target, job.precision, work, shared.request.options))
+    shared.show(f"{job.label}: export", len(shared.parts), len(shared.parts))
     return tuple(graphs)
 
 
@@ -174,9 +186,8 @@ def _sessions(graphs: tuple[Graph, ...]) -> tuple[dict[ComponentName, Session], 
     return sessions, evaluated_by, tuple(notes)
 
 
-def _draft(
-    job: Job, model: SamModel, suite: Suite, candidate: Candidate, sessions: dict[ComponentName, Session]
-) -> BundleDraft:
+def _draft(job: Job, shared: Shared, candidate: Candidate, sessions: dict[ComponentName, Session]) -> BundleDraft:
+    model, suite = shared.model, shared.suite
     variant = model.variant
     card = ModelCard(variant.name, variant.family, variant.license, variant.source.address, model.checkpoint_sha256)
     selftest = build_selftest(sessions, suite)
@@ -191,10 +202,3 @@ def _draft(
         selftest=selftest.selftest,
         extras={**selftest.files, REPORT_NAME: report.encode()},
     )
-
-
-def _named(progress: Progress | None, stage: str) -> Progress | None:
-    """Return a callback that says which bundle a stage of the gate belongs to."""
-    if progress is None:
-        return None
-    return lambda _, done, total: progress(stage, done, total)

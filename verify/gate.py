@@ -26,7 +26,8 @@ Progress = Callable[[str, int, int], None]
 Sessions = Mapping[ComponentName, Session]
 Mask = NDArray[np.bool_]
 
-LARGEST_BATCH = 16
+# Larger ones are slower for each prompt on a CPU: the masks leave its caches.
+LARGEST_BATCH = 4
 # What an error that is not a number counts as, since JSON has no word for it.
 NOT_A_NUMBER_ERROR = 1000.0
 

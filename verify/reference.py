@@ -22,7 +22,8 @@ from ..runtimes.preprocess import PreparedImage, prepare_image, to_prompt_frame
 from .pictures import Picture
 from .prompt import Prompt, chosen_index
 
-LARGEST_BATCH = 16
+# Larger ones are slower for each prompt on a CPU: the masks leave its caches.
+LARGEST_BATCH = 4
 
 
 @dataclass(frozen=True, eq=False)

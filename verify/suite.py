@@ -20,7 +20,7 @@ from .reference import TorchReference
 Progress = Callable[[str, int, int], None]
 
 # Logits are compared on the first pictures: a graph that gets a kind of prompt wrong does so on every one.
-PARITY_PICTURES = 8
+PARITY_PICTURES = 4
 
 
 @dataclass(frozen=True, eq=False)

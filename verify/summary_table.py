@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -43,13 +44,13 @@ class AccuracyRow:
 
 
 def accuracy_table(rows: Iterable[AccuracyRow]) -> Table:
-    """Return the table for a rich console."""
-    table = Table()
-    for name, is_number in COLUMNS:
+    """Return the table for a rich console, without the evaluators' long names, so that it fits 80 columns."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, is_number in COLUMNS[:-1]:
         # Numbers never wrap: half a number is another number.
         table.add_column(name, justify="right" if is_number else "left", no_wrap=is_number)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in _cells(row)), style="bold red" if _failed(row) else None)
+        table.add_row(*(Text(cell) for cell in _cells(row)[:-1]), style="bold red" if _failed(row) else None)
     return table
 
 
@@ -87,7 +88,7 @@ def _verdict_cells(verification: Verification | None) -> tuple[str, tuple[str, .
                 else tuple(map(format_iou, (stable.mean_iou, stable.p5_iou, stable.worst_iou)))
             )
             snr = format_snr(min(score.snr_db for score in found.tensors)) if found.tensors else NOT_MEASURED
-            return "passed" if isinstance(verification, Passed) else "FAILED", ious, snr, found.evaluated_by
+            return ("passed" if isinstance(verification, Passed) else "FAILED"), ious, snr, found.evaluated_by
         case NotRunnable(reason=reason):
             return "not run", nothing, NOT_MEASURED, reason
         case None:

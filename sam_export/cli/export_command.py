@@ -15,6 +15,7 @@ from rich.progress import Progress as Bars
 from ..exporters import TARGETS, ExportOptions
 from ..models import DEFAULT_VARIANT, VARIANTS
 from ..pipeline import REPORT_NAME, ExportRequest, Outcome, Progress, export_bundles
+from ..verification import Passed
 from ..verify.summary_table import AccuracyRow, accuracy_table
 
 BYTES_FROM = 100_000
@@ -118,8 +119,10 @@ def print_outcomes(outcomes: Sequence[Outcome], console: Console) -> None:
     ]
     console.print(accuracy_table(rows))
     for outcome in outcomes:
-        if outcome.bundle is not None:
-            console.print(f"{outcome.bundle} (report: {outcome.bundle / REPORT_NAME})", highlight=False, soft_wrap=True)
+        if outcome.bundle is not None and isinstance(outcome.verification, Passed):
+            by = outcome.verification.measurement.evaluated_by
+            line = f"{outcome.bundle}: evaluated by {by}; report: {outcome.bundle / REPORT_NAME}"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_json(outcomes: Sequence[Outcome]) -> None:

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import BundleError, MissingDependencyError, SamExportError, UnsupportedError
+from ...errors import BundleError, SamExportError, UnsupportedError
+from ...optional import import_coremltools
 from .ports import Port, read_port
 
 Result = TypeVar("Result")
@@ -85,7 +86,7 @@ def load_program(path: Path, known: Collection[str]) -> Program:
         MissingDependencyError: coremltools is not installed.
     """
     _require_package(path)
-    coremltools = _coremltools()
+    coremltools = import_coremltools(purpose="evaluating a Core ML package", extra="coreml")
     model = _guarded(path, lambda: coremltools.models.MLModel(str(path), skip_model_load=True))
     spec = model.get_spec()
     _require_known(path, spec, known)
@@ -96,16 +97,6 @@ def load_program(path: Path, known: Collection[str]) -> Program:
 def _require_package(path: Path) -> None:
     if not (path / "Manifest.json").is_file():  # coremltools would create what is missing
         raise BundleError(f"{path}: no Manifest.json in it; give the folder of a saved .mlpackage")
-
-
-def _coremltools() -> Any:
-    try:
-        import coremltools
-    except ImportError as exc:
-        raise MissingDependencyError(
-            "evaluating a Core ML package needs coremltools; pip install 'sam-export[coreml]'"
-        ) from exc
-    return coremltools
 
 
 def _guarded(path: Path, read: Callable[[], Result]) -> Result:
