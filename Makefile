@@ -6,7 +6,8 @@ INSTALLED := $(VENV)/.installed
 OUT ?= dist
 MODEL := lite_medsam
 TARGETS := onnx openvino coreml
-PICTURE = $(shell $(BIN)/python -c 'import skimage, pathlib; print(pathlib.Path(skimage.__file__).parent / "data/astronaut.png")')
+PICTURE = $(shell $(BIN)/python -c 'import pathlib, skimage; print(pathlib.Path(skimage.__file__).parent / "data/coins.png")')
+BOXES := --box 250,172,296,218 --box 255,34,297,74 --box 189,169,237,218 --box 84,106,123,148 --box 24,172,66,216 --box 310,14,366,70
 
 .PHONY: demo test test-fast check lint types wheel clean help
 
@@ -20,13 +21,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 demo: $(INSTALLED)  ## export the default model to every target at fp32 and fp16, prove it, draw an overlay
 	$(BIN)/sam-export $(MODEL) --target $(TARGETS) --precision fp32 fp16 --overwrite -o $(OUT)
-	$(BIN)/sam-export segment $(OUT)/$(MODEL)-onnx-fp16 "$(PICTURE)" --box 65,5,340,500 --overwrite -o $(OUT)/demo
+	$(BIN)/sam-export segment $(OUT)/$(MODEL)-onnx-fp16 "$(PICTURE)" $(BOXES) --overwrite -o $(OUT)/demo
 
 test: $(INSTALLED)  ## run the whole test suite
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 test-fast: $(INSTALLED)  ## run the tests that take seconds
-	$(BIN)/pytest -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m 'not slow'
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -42,7 +43,7 @@ types: wheel
 	cd build/clean && bin/mypy --config-file ../../pyproject.toml -p sam_export
 
 check: lint types  ## ruff, mypy and the fast tests, the last two on the built wheel in a clean environment
-	build/clean/bin/pytest -m 'not slow' -p no:cacheprovider
+	OMP_NUM_THREADS=1 build/clean/bin/pytest -n 2 --dist loadfile -m 'not slow' -p no:cacheprovider
 
 clean:  ## remove what make made
 	rm -rf $(VENV) build $(OUT)

@@ -75,10 +75,11 @@ def _convert(component: Component, program: ExportedProgram, precision: str, min
 
 
 def _inputs(contract: GraphContract) -> list[Any]:
-    """One RangeDim per axis name, shared: separate ones would be unrelated sizes to the converter."""
-    ranges = {
-        axis: ct.RangeDim(1, LARGEST_SIZE[axis], default=DEFAULT_SIZE[axis], symbol=axis) for axis in LARGEST_SIZE
-    }
+    """One RangeDim per axis name, shared: separate ones would be unrelated sizes to the converter.
+
+    They have no symbols of their own: coremltools keeps a name taken after a conversion that failed.
+    """
+    ranges = {axis: ct.RangeDim(1, largest, default=DEFAULT_SIZE[axis]) for axis, largest in LARGEST_SIZE.items()}
     return [_input(spec, ranges) for spec in contract.inputs]
 
 

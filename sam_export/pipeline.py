@@ -12,13 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from .bundle import BundleDraft, Candidate, bundle_name, require_free, require_passed, write_bundle
+from .bundle import BundleDraft, Candidate, bundle_name, require_free, write_bundle
 from .contract import ComponentName, Graph, Session
-from .errors import RequestError, SamExportError
+from .errors import AccuracyError, RequestError, SamExportError
 from .exporters import TARGETS, ExportOptions, check_request, export, find_target
 from .manifest import ModelCard
 from .models import Component, SamModel, components, find, load
-from .verification import Verification
+from .verification import Failed, Verification
+from .verify.blame import blame
 from .verify.evaluators import EncodedOnce, evaluation_notes, evaluation_session
 from .verify.gate import verify
 from .verify.limits import limits_for
@@ -27,6 +28,7 @@ from .verify.report import render_report
 from .verify.report_suite import bundle_report
 from .verify.selftest import build_selftest
 from .verify.suite import Suite, build_suite
+from .verify.torch_session import torch_sessions
 
 Progress = Callable[[str, int, int], None]
 REPORT_NAME = "report.html"
@@ -156,12 +158,20 @@ def _run(job: Job, shared: Shared, work: Path) -> Outcome:
     )
     size = sum((graph.path.parent / file).stat().st_size for graph in graphs for file in graph.files)
     outcome = Outcome(job, bytes=size, export_seconds=seconds, verification=verdict)
-    try:
-        require_passed(_name(request, job), verdict)
-    except SamExportError as exc:
-        return replace(outcome, error=exc)
+    if isinstance(verdict, Failed):
+        return replace(outcome, error=_accuracy_error(_name(request, job), shared, sessions, verdict))
     draft = _draft(job, shared, Candidate(job.precision, DEVICES[job.target], graphs, verdict), sessions)
     return replace(outcome, bundle=write_bundle(draft, request.out, overwrite=request.overwrite))
+
+
+def _accuracy_error(
+    name: str, shared: Shared, sessions: dict[ComponentName, Session], verdict: Failed
+) -> AccuracyError:
+    """Return the numbers, which component is at fault, and what would pass."""
+    fault = blame(sessions, torch_sessions(shared.model), shared.suite, verdict)
+    other = "" if verdict.measurement.stable is None or name.endswith("-fp32") else "try --precision fp32; "
+    advice = f"{other}a lower --min-iou accepts it, and the bundle then says so"
+    return AccuracyError(f"{name}: {'; '.join(verdict.reasons)}; {fault}; {advice}")
 
 
 def _export(job: Job, shared: Shared, work: Path) -> tuple[Graph, ...]:

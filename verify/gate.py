@@ -27,7 +27,7 @@ Sessions = Mapping[ComponentName, Session]
 Mask = NDArray[np.bool_]
 
 # Larger ones are slower for each prompt on a CPU: the masks leave its caches.
-LARGEST_BATCH = 4
+LARGEST_BATCH = 2
 # What an error that is not a number counts as, since JSON has no word for it.
 NOT_A_NUMBER_ERROR = 1000.0
 

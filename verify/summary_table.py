@@ -21,7 +21,7 @@ COLUMNS = (
     ("mean IoU", True),
     ("p5", True),
     ("worst", True),
-    ("encoder SNR", True),
+    ("SNR", True),
     ("MB", True),
     ("export s", True),
     ("evaluated by", False),
@@ -45,16 +45,16 @@ class AccuracyRow:
 
 def accuracy_table(rows: Iterable[AccuracyRow]) -> Table:
     """Return the table for a rich console, without the evaluators' long names, so that it fits 80 columns."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name, is_number in COLUMNS[:-1]:
         # Numbers never wrap: half a number is another number.
-        table.add_column(name, justify="right" if is_number else "left", no_wrap=is_number)
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(cell) for cell in _cells(row)[:-1]), style="bold red" if _failed(row) else None)
     return table
 
 
-def render_accuracy_table(rows: Iterable[AccuracyRow], *, width: int = 132) -> str:
+def render_accuracy_table(rows: Iterable[AccuracyRow], *, width: int = 80) -> str:
     """Return the table as plain text, `width` characters wide at most."""
     stream = io.StringIO()
     Console(file=stream, width=width, color_system=None, legacy_windows=False).print(accuracy_table(rows))

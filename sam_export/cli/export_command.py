@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from ..exporters import TARGETS, ExportOptions
 from ..models import DEFAULT_VARIANT, VARIANTS
 from ..pipeline import REPORT_NAME, ExportRequest, Outcome, Progress, export_bundles
 from ..verification import Passed
-from ..verify.summary_table import AccuracyRow, accuracy_table
+from ..verify.summary_table import AccuracyRow, accuracy_table, render_accuracy_markdown
 
 BYTES_FROM = 100_000
 
@@ -41,7 +42,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--minimum-ios", type=int, default=16, metavar="N", help="Core ML: oldest iOS, 16, 17 or 18")
     parser.add_argument("--overwrite", action="store_true", help="replace bundles that exist")
-    parser.add_argument("--json", action="store_true", help="print the outcomes for machines")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print the outcomes for machines")
+    form.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     parser.add_argument("-o", "--out", type=Path, default=Path("dist"), metavar="DIR", help="where bundles go (dist)")
     parser.set_defaults(run=run)
 
@@ -64,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
         outcomes = export_bundles(request, progress)
     if args.json:
         print_json(outcomes)
+    elif args.markdown:
+        sys.stdout.write(render_accuracy_markdown(accuracy_rows(outcomes)))
     else:
         print_outcomes(outcomes, Console())
     for outcome in outcomes:
@@ -105,9 +110,8 @@ def _amount(done: int, total: int) -> str:
     return f"{done}/{total}" if total < BYTES_FROM else f"{done / 1e6:.1f}/{total / 1e6:.1f} MB"
 
 
-def print_outcomes(outcomes: Sequence[Outcome], console: Console) -> None:
-    """Print one row for each bundle, then where those that passed lie."""
-    rows = [
+def accuracy_rows(outcomes: Sequence[Outcome]) -> list[AccuracyRow]:
+    return [
         AccuracyRow(
             target=outcome.job.target,
             precision=outcome.job.precision,
@@ -117,7 +121,11 @@ def print_outcomes(outcomes: Sequence[Outcome], console: Console) -> None:
         )
         for outcome in outcomes
     ]
-    console.print(accuracy_table(rows))
+
+
+def print_outcomes(outcomes: Sequence[Outcome], console: Console) -> None:
+    """Print one row for each bundle, then where those that passed lie."""
+    console.print(accuracy_table(accuracy_rows(outcomes)))
     for outcome in outcomes:
         if outcome.bundle is not None and isinstance(outcome.verification, Passed):
             by = outcome.verification.measurement.evaluated_by

@@ -13,6 +13,7 @@ import torch
 
 from sam_export.contract import Graph, GraphContract, PointLabel
 from sam_export.errors import ContractError, ConversionError, UnsupportedError
+from sam_export.exporters import export
 from sam_export.exporters.coreml import CoreMl, read_spec
 from sam_export.exporters.coreml_program import (
     DATA_DEPENDENT_OPS,
@@ -265,7 +266,7 @@ def test_unknown_requests_name_the_choices(
     tiny_parts: dict[str, Component], tmp_path: Path, precision: str, minimum_ios: int, text: str
 ) -> None:
     with pytest.raises(UnsupportedError, match=text):
-        CoreMl().export(tiny_parts["mask_decoder"], precision, tmp_path, ExportOptions(minimum_ios))
+        export(tiny_parts["mask_decoder"], "coreml", precision, tmp_path, ExportOptions(minimum_ios))
     assert not list(tmp_path.iterdir())
 
 
@@ -310,6 +311,21 @@ class Inverse(torch.nn.Module):
         return torch.linalg.svdvals(image)
 
 
+class Unsupported(torch.nn.Module):
+    """A mask decoder with an op that Core ML does not have."""
+
+    def forward(
+        self,
+        image_embeddings: torch.Tensor,
+        point_coords: torch.Tensor,
+        point_labels: torch.Tensor,
+        mask_input: torch.Tensor,
+        has_mask_input: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        masks = torch.linalg.svdvals(mask_input) + image_embeddings.sum() + has_mask_input.sum()
+        return masks, point_coords.sum(-1) + point_labels
+
+
 def test_converter_failure_is_one_line(tiny_parts: dict[str, Component], tmp_path: Path) -> None:
     broken = dataclasses.replace(tiny_parts["image_encoder"], module=Inverse())
     with pytest.raises(ConversionError) as caught:
@@ -317,6 +333,13 @@ def test_converter_failure_is_one_line(tiny_parts: dict[str, Component], tmp_pat
     assert caught.value.__cause__ is not None
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_conversion_does_not_stop_the_next(tiny_parts: dict[str, Component], tmp_path: Path) -> None:
+    component = tiny_parts["mask_decoder"]
+    with pytest.raises(ConversionError):
+        CoreMl().export(dataclasses.replace(component, module=Unsupported()), "fp32", tmp_path, ExportOptions())
+    assert CoreMl().export(component, "fp32", tmp_path, ExportOptions()).path.exists()
 
 
 @pytest.mark.slow

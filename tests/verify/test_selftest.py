@@ -14,9 +14,10 @@ from sam_export.runtimes.selftest import ExpectedMask, SelfTestSuite, run_selfte
 from sam_export.verify.pictures import picture_set
 from sam_export.verify.selftest import LONGEST_SIDE, BundleSelfTest, build_selftest
 from sam_export.verify.suite import Suite, build_suite
+from sam_export.verify.torch_session import torch_sessions
 
 from .test_gate import WRONG_FEEDS, WRONG_OUTPUTS
-from .torch_session import WrongSession, torch_sessions
+from .wrong_session import WrongSession
 
 
 @pytest.fixture(scope="module")

@@ -23,16 +23,10 @@ def rows() -> tuple[AccuracyRow, ...]:
 
 def test_table_holds_every_number() -> None:
     text = render_accuracy_table(rows())
-    for expected in ("0.9983", "0.9894", "19.7", "12.3", "FAILED", "passed", "onnxruntime 1.31.1", "41.2 dB"):
+    for expected in ("0.9983", "0.9894", "19.7", "12.3", "FAILED", "passed", "41.2 dB"):
         assert expected in text
-    assert max(map(len, text.splitlines())) <= 132
+    assert max(map(len, text.splitlines())) <= 80
     assert "\x1b" not in text
-
-
-def test_narrow_table_cuts_no_number() -> None:
-    text = render_accuracy_table(rows(), width=100)
-    assert "0.9983" in text
-    assert "41.2 dB" in text
 
 
 def test_markdown_has_one_line_per_row() -> None:
@@ -47,6 +41,6 @@ def test_markdown_has_one_line_per_row() -> None:
 def test_markup_of_strangers_stays_text() -> None:
     verdict = candidate(cases=0).verification
     hostile = dataclasses.replace(verdict.measurement, evaluated_by="[red]a|b</td>\x1b[2J")
-    row = AccuracyRow("onnx", "fp16", Passed(hostile, verdict.limits))
-    assert "[red]a|b</td>\ufffd[2J" in render_accuracy_table([row], width=200)
+    row = AccuracyRow("onnx", "[red]\x1b[2J", Passed(hostile, verdict.limits))
+    assert "[red]\ufffd[2J" in render_accuracy_table([row], width=200)
     assert "[red]a\\|b&lt;/td>\ufffd[2J" in render_accuracy_markdown([row])
