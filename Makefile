@@ -22,6 +22,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED)  ## export the default model to every target at fp32 and fp16, prove it, draw an overlay
 	$(BIN)/sam-export $(MODEL) --target $(TARGETS) --precision fp32 fp16 --overwrite -o $(OUT)
 	$(BIN)/sam-export segment $(OUT)/$(MODEL)-onnx-fp16 "$(PICTURE)" $(BOXES) --overwrite -o $(OUT)/demo
+	@echo "reports: $$(ls -d $(OUT)/$(MODEL)-*/report.html | tr '\n' ' ')"
+	@echo "overlay: $(OUT)/demo/overlay.png"
 
 test: $(INSTALLED)  ## run the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
@@ -34,7 +36,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 
 wheel: $(INSTALLED)
-	rm -rf build/wheel build/clean
+	rm -rf build
 	$(BIN)/python -m build --wheel --outdir build/wheel . > /dev/null
 	$(PYTHON) -m venv build/clean
 	build/clean/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "$$(ls build/wheel/*.whl)[dev]"
@@ -43,7 +45,7 @@ types: wheel
 	cd build/clean && bin/mypy --config-file ../../pyproject.toml -p sam_export
 
 check: lint types  ## ruff, mypy and the fast tests, the last two on the built wheel in a clean environment
-	OMP_NUM_THREADS=1 build/clean/bin/pytest -n 2 --dist loadfile -m 'not slow' -p no:cacheprovider
+	PYTHONSAFEPATH=1 OMP_NUM_THREADS=1 build/clean/bin/pytest -n 2 --dist loadfile -m 'not slow' -p no:cacheprovider
 
 clean:  ## remove what make made
 	rm -rf $(VENV) build $(OUT)

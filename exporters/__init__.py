@@ -68,4 +68,7 @@ def export(
         out_dir.mkdir(parents=True, exist_ok=True)
         return chosen.export(component, precision, out_dir, options or ExportOptions())
     except OSError as exc:
-        raise OutputError(f"{out_dir}: cannot be written ({exc.strerror or exc}); give another folder") from exc
+        reason = exc.strerror or exc
+        raise OutputError(
+            f"{out_dir}: cannot be written ({reason}); free space, or set TMPDIR to another disk"
+        ) from exc

@@ -24,6 +24,7 @@ IOS_VERSIONS = (16, 17, 18)
 class CoreMl:
     name = "coreml"
     extra = "coreml"
+    devices: tuple[str, ...] = ("apple",)
     requires: tuple[str, ...] = ("coremltools",)
     precisions: tuple[str, ...] = ("fp32", "fp16")
     default_precision = "fp16"

@@ -28,6 +28,7 @@ FLOAT32_REASON = "the model needs fp32 here at every precision"
 class Onnx:
     name: str = "onnx"
     extra: str = "onnx"
+    devices: tuple[str, ...] = ("cpu",)
     requires: tuple[str, ...] = ("onnx", "onnx_ir")
     precisions: tuple[str, ...] = ("fp32", "fp16")
     default_precision: str = "fp32"

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..contract import Graph, GraphContract, LayerChoice, Recipe
-from ..errors import ConversionError
+from ..errors import ConversionError, OutputError
 from ..optional import import_openvino
 from .target import ExportOptions
 from .tool import TOOL, tool_version
@@ -32,6 +32,7 @@ FLOAT32_REASON = "the model needs fp32 here at every precision"
 class OpenVino:
     name: str = "openvino"
     extra: str = "openvino"
+    devices: tuple[str, ...] = ("cpu",)
     requires: tuple[str, ...] = ("onnx", "onnx_ir", "openvino")
     precisions: tuple[str, ...] = ("fp32", "fp16")
     default_precision: str = "fp32"
@@ -54,7 +55,7 @@ class OpenVino:
         path = out_dir / f"{component.contract.component}.xml"
         if precision == "fp16":
             model = _marked_float32(openvino, model, component)
-        openvino.save_model(model, path, compress_to_fp16=precision == "fp16")
+        _save(openvino, model, path, compress_to_fp16=precision == "fp16")
         return Graph(
             component.contract, self.name, _recipe(component, precision), path, (path.name, f"{path.stem}.bin")
         )
@@ -111,10 +112,19 @@ def _marked_float32(openvino: ModuleType, model: Any, component: Component) -> A
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "graph.xml"
-        openvino.save_model(model, path, compress_to_fp16=False)
+        _save(openvino, model, path, compress_to_fp16=False)
         mark_float32(path, component.float32_modules, f"{component.contract.component} openvino fp16")
         # The reader maps the weights from the file; a copy must outlive the folder.
         return openvino.Core().read_model(path.read_bytes(), _tensor(openvino, path.with_suffix(".bin").read_bytes()))
+
+
+def _save(openvino: ModuleType, model: Any, path: Path, *, compress_to_fp16: bool) -> None:
+    """OpenVINO says a full disk and a broken graph with the same RuntimeError; only the disk can fail here."""
+    try:
+        openvino.save_model(model, path, compress_to_fp16=compress_to_fp16)
+    except RuntimeError as exc:
+        reason = " ".join(str(exc).split())[:200]
+        raise OutputError(f"{path}: cannot be written ({reason}); free space, or set TMPDIR to another disk") from exc
 
 
 def _tensor(openvino: ModuleType, content: bytes) -> Any:

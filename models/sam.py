@@ -30,11 +30,6 @@ class DecoderConfig:
     mask_channels: int = 16
     multimask_outputs: int = 3
 
-    @property
-    def mask_size(self) -> int:
-        """Side of `low_res_masks` and of `mask_input`."""
-        return 4 * self.embedding_size
-
 
 class PositionEncoding(nn.Module):
     """Random Fourier features of a position (upstream's `PositionEmbeddingRandom`).

@@ -160,7 +160,7 @@ def _require_macos(path: Path) -> None:
 
 
 def _load(path: Path, units: str) -> Any:
-    coremltools = import_coremltools(purpose="running Core ML", extra="coreml")
+    coremltools = import_coremltools(purpose="running Core ML", extra="runtime-coreml")
     if not path.is_dir():
         raise BundleError(f"{path}: no such package; export or copy the bundle again")
     try:
@@ -171,7 +171,7 @@ def _load(path: Path, units: str) -> Any:
 
 def _report(model: Any) -> EngineReport:
     """Core ML does not tell which unit ran an op: `device` is what the loaded model may use."""
-    coremltools = import_coremltools(purpose="running Core ML", extra="coreml")
+    coremltools = import_coremltools(purpose="running Core ML", extra="runtime-coreml")
     return EngineReport(
         engine="coreml",
         version=f"macOS {platform.mac_ver()[0]}, coremltools {coremltools.__version__}",

@@ -138,9 +138,11 @@ def read_manifest(bundle: Path) -> Manifest:
     manifest = _decode(bundle)
     for entry in manifest.files():
         _check_file(bundle, entry)
+    listed = {entry.path for entry in manifest.files()}
     for variant in manifest.variants:
         for graph in variant.graphs.values():
-            inside(bundle, graph.open_path)
+            _check_open_path(bundle, graph.open_path, listed)
+    _check_nothing_else(bundle, listed)
     return manifest
 
 
@@ -192,6 +194,21 @@ def _read_text(bundle: Path) -> bytes:
         raise BundleError(
             f"{bundle}: not a bundle ({MANIFEST_NAME} cannot be read: {exc}); give a folder that sam-export wrote"
         ) from exc
+
+
+def _check_open_path(bundle: Path, path: str, listed: set[str]) -> None:
+    """An engine opens a listed file, or a folder of listed files."""
+    inside(bundle, path)
+    if path not in listed and not any(entry.startswith(f"{path.rstrip('/')}/") for entry in listed):
+        raise BundleError(f"{bundle}: {MANIFEST_NAME} opens {path!r}, which it does not list; export the bundle again")
+
+
+def _check_nothing_else(bundle: Path, listed: set[str]) -> None:
+    """Refuse a file without a hash: engines also read what lies beside the file that they are told to open."""
+    for path in bundle.rglob("*"):
+        name = path.relative_to(bundle).as_posix()
+        if path.is_file() and name not in listed and name != MANIFEST_NAME and not path.name.startswith("."):
+            raise BundleError(f"{bundle}: {name} is not listed in {MANIFEST_NAME}; remove it, or copy the bundle again")
 
 
 def _check_file(bundle: Path, entry: FileEntry) -> None:

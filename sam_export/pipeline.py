@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .bundle import BundleDraft, Candidate, bundle_name, require_free, write_bundle
 from .contract import ComponentName, Graph, Session
-from .errors import AccuracyError, RequestError, SamExportError
+from .errors import AccuracyError, OutputError, RequestError, SamExportError
 from .exporters import TARGETS, ExportOptions, check_request, export, find_target
 from .manifest import ModelCard
 from .models import Component, SamModel, components, find, load
@@ -32,7 +32,6 @@ from .verify.torch_session import torch_sessions
 
 Progress = Callable[[str, int, int], None]
 REPORT_NAME = "report.html"
-DEVICES = {"onnx": ("cpu",), "openvino": ("cpu",), "coreml": ("apple",)}
 
 
 @dataclass(frozen=True)
@@ -134,12 +133,15 @@ def _name(request: ExportRequest, job: Job) -> str:
 
 
 def _attempt(job: Job, shared: Shared) -> Outcome:
-    """Return the bundle of a job, or why there is none; errors of our own only, a bug still stops everything."""
-    with tempfile.TemporaryDirectory(prefix="sam-export-") as work:
-        try:
+    """Return the bundle of a job, or why there is none; a bug of our own still stops everything."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="sam-export-") as work:
             return _run(job, shared, Path(work))
-        except SamExportError as exc:
-            return Outcome(job, error=exc)
+    except SamExportError as exc:
+        return Outcome(job, error=exc)
+    except OSError as exc:
+        reason = exc.strerror or str(exc)
+        return Outcome(job, error=OutputError(f"{job.label}: no temporary folder ({reason}); free space or set TMPDIR"))
 
 
 def _run(job: Job, shared: Shared, work: Path) -> Outcome:
@@ -160,7 +162,7 @@ def _run(job: Job, shared: Shared, work: Path) -> Outcome:
     outcome = Outcome(job, bytes=size, export_seconds=seconds, verification=verdict)
     if isinstance(verdict, Failed):
         return replace(outcome, error=_accuracy_error(_name(request, job), shared, sessions, verdict))
-    draft = _draft(job, shared, Candidate(job.precision, DEVICES[job.target], graphs, verdict), sessions)
+    draft = _draft(job, shared, Candidate(job.precision, TARGETS[job.target].devices, graphs, verdict), sessions)
     return replace(outcome, bundle=write_bundle(draft, request.out, overwrite=request.overwrite))
 
 
@@ -169,9 +171,14 @@ def _accuracy_error(
 ) -> AccuracyError:
     """Return the numbers, which component is at fault, and what would pass."""
     fault = blame(sessions, torch_sessions(shared.model), shared.suite, verdict)
-    other = "" if verdict.measurement.stable is None or name.endswith("-fp32") else "try --precision fp32; "
-    advice = f"{other}a lower --min-iou accepts it, and the bundle then says so"
-    return AccuracyError(f"{name}: {'; '.join(verdict.reasons)}; {fault}; {advice}")
+    advice = (
+        ["compare it with --precision fp32"]
+        if not name.endswith("-fp32")
+        else ["check the versions in constraints.txt"]
+    )
+    if all("mask IoU" in reason for reason in verdict.reasons):
+        advice.append("or accept less with --min-iou, which the bundle then says")
+    return AccuracyError(f"{name}: {'; '.join(verdict.reasons)}; {fault}; {', '.join(advice)}")
 
 
 def _export(job: Job, shared: Shared, work: Path) -> tuple[Graph, ...]:
@@ -196,10 +203,18 @@ def _sessions(graphs: tuple[Graph, ...]) -> tuple[dict[ComponentName, Session], 
     return sessions, evaluated_by, tuple(notes)
 
 
+def _provenance(shared: Shared) -> tuple[str, str]:
+    """Return licence and source of the weights; of a user's own file nothing but its name is known."""
+    checkpoint, variant = shared.request.checkpoint, shared.model.variant
+    if checkpoint is None:
+        return variant.license, variant.source.address
+    return "that of the checkpoint's owner", f"--checkpoint {checkpoint.name}"
+
+
 def _draft(job: Job, shared: Shared, candidate: Candidate, sessions: dict[ComponentName, Session]) -> BundleDraft:
     model, suite = shared.model, shared.suite
     variant = model.variant
-    card = ModelCard(variant.name, variant.family, variant.license, variant.source.address, model.checkpoint_sha256)
+    card = ModelCard(variant.name, variant.family, *_provenance(shared), model.checkpoint_sha256)
     selftest = build_selftest(sessions, suite)
     report = render_report(bundle_report(card, job.target, job.precision, candidate, suite, sessions))
     return BundleDraft(

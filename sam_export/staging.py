@@ -48,7 +48,11 @@ def _replace(staging: Path, final: Path) -> None:
         staging.rename(final)
         return
     aside = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".old", dir=final.parent))
-    final.rename(aside / "folder")
+    try:
+        final.rename(aside / "folder")
+    except OSError:
+        aside.rmdir()
+        raise
     try:
         staging.rename(final)
     except OSError:

@@ -26,8 +26,8 @@ class Limits:
 class PromptScore:
     """One prompt on one picture, candidate against reference, at the caller's resolution.
 
-    `index` is the mask that the reference chose; IoUs compare at that index. `logit_snr_db` is over
-    all masks of the prompt.
+    `index` is the mask that the reference chose; mask IoUs compare at that index. `iou_prediction_error` (the
+    largest) and `logit_snr_db` are over all masks of the prompt.
     """
 
     picture: str

@@ -70,6 +70,18 @@ def test_an_open_path_that_leaves_the_folder(bundle: Path) -> None:
         read_manifest(bundle)
 
 
+def test_an_open_path_that_is_not_listed(bundle: Path) -> None:
+    edit(bundle, lambda m: m["variants"][0]["graphs"]["image_encoder"].update(open_path="other.onnx"))
+    with pytest.raises(BundleError, match="does not list"):
+        read_manifest(bundle)
+
+
+def test_a_file_that_is_not_listed(bundle: Path) -> None:
+    (bundle / "image_encoder.onnx.data").write_bytes(b"weights of a stranger")
+    with pytest.raises(BundleError, match=r"image_encoder\.onnx\.data is not listed"):
+        read_manifest(bundle)
+
+
 def test_a_symlink_that_leaves_the_folder(bundle: Path) -> None:
     outside = bundle.parent / "outside.onnx"
     shutil.move(bundle / "image_encoder.onnx", outside)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 
 from ..contract import Array, EngineReport, Graph, Session
+from ..errors import NotVerifiableError, UnsupportedError
 from ..runtimes import open_session
 
 
@@ -18,7 +19,7 @@ def evaluation_session(graph: Graph) -> tuple[Session, str]:
 
     Raises:
         MissingDependencyError: the engine is not installed.
-        UnsupportedError: nothing on this machine computes the graph as its recipe says.
+        NotVerifiableError: nothing on this machine computes the graph as its recipe says.
         BundleError, ContractError: the file is not the graph that its contract describes.
     """
     session = _open(graph)
@@ -68,4 +69,7 @@ def _open(graph: Graph) -> Session:
         from .mil.session import MilSession
 
         return MilSession(graph.path, graph.contract)
-    return open_session(graph.path, graph.contract, graph.target, graph.recipe)
+    try:
+        return open_session(graph.path, graph.contract, graph.target, graph.recipe)
+    except UnsupportedError as exc:
+        raise NotVerifiableError(str(exc)) from exc

@@ -112,7 +112,7 @@ def masks_in_picture(suite: Suite, entry: SuitePicture, case: Case, answer: Cand
 def _score(suite: Suite, entry: SuitePicture, case: Case, answer: CandidateAnswer) -> PromptScore:
     reference, candidate = masks_in_picture(suite, entry, case, answer)
     index, expected = case.answer.index, case.answer
-    error = abs(float(answer.iou_predictions[index]) - float(expected.iou_predictions[index]))
+    error = float(np.abs(answer.iou_predictions - expected.iou_predictions).max())
     return PromptScore(
         picture=entry.picture.name,
         prompt=case.prompt.name,

@@ -55,7 +55,7 @@ def _logits(found: Measurement, limits: Limits) -> tuple[str, ...]:
             f"logit SNR {parity.min_logit_snr_db:.1f} dB over {parity.count} prompts without a stable mask "
             f"(worst kind: {', '.join(kinds)}), minimum {limits.logit_snr_db:g} dB"
         )
-    if not found.weights_trained and not parity.max_iou_prediction_error <= limits.iou_prediction_error:
+    if not parity.max_iou_prediction_error <= limits.iou_prediction_error:
         reasons.append(
             f"iou_predictions differ by up to {parity.max_iou_prediction_error:.4f}, "
             f"maximum {limits.iou_prediction_error:g}"

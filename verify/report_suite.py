@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 
 from ..bundle import Candidate, tool_versions
 from ..contract import Graph
@@ -38,7 +39,7 @@ def describe_suite(suite: Suite) -> SuiteDescription:
     )
     return SuiteDescription(
         sha256=suite.sha256,
-        sets=(measured, *(_described(name) for name in OTHER_SETS)),
+        sets=(measured, *(_others() if _is_built_in(suite) else ())),
         kinds=tuple(PromptKind(kind, role, count) for (kind, role), count in counts.items()),
     )
 
@@ -81,6 +82,16 @@ def _drawn(sessions: Sessions, suite: Suite, scores: Sequence[PromptScore]) -> t
             )
         )
     return tuple(drawn)
+
+
+def _is_built_in(suite: Suite) -> bool:
+    """A user's own pictures are kept apart from nothing that is listed here."""
+    return all(entry.picture.source.startswith("scikit-image ") for entry in suite.pictures)
+
+
+@cache
+def _others() -> tuple[PictureSet, ...]:
+    return tuple(_described(name) for name in OTHER_SETS)
 
 
 def _described(name: SetName) -> PictureSet:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..contract import FloatArray, MaskRule, Preprocessing
 from ..errors import NotVerifiableError
@@ -21,6 +21,7 @@ Progress = Callable[[str, int, int], None]
 
 # Logits are compared on the first pictures: a graph that gets a kind of prompt wrong does so on every one.
 PARITY_PICTURES = 4
+FULL_PROMPTS, FULL_PICTURES = 100, 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +80,7 @@ def build_suite(model: SamModel, pictures: Sequence[Picture], *, progress: Progr
         pictures=tuple(found),
         sha256=_sha256(model.checkpoint_sha256, found),
     )
+    suite = replace(suite, notes=_size_notes(suite))
     _require_stable(suite)
     return suite
 
@@ -89,6 +91,23 @@ def _suite_picture(picture: Picture, model: SamModel, reference: TorchReference,
     canvas = Canvas(reference, encoded)
     cases = draw(picture, canvas, trained=model.weights_trained, parity=parity, boxes=boxes)
     return SuitePicture(picture, encoded.prepared, encoded.image_embeddings, cases)
+
+
+def _size_notes(suite: Suite) -> tuple[str, ...]:
+    """Say it where a suite is smaller than one that carries a general claim."""
+    if not suite.weights_trained:
+        return ("the weights are not trained: masks mean nothing, logits were compared",)
+    prompts, pictures = suite.count("stable"), sum(_has_stable(entry) for entry in suite.pictures)
+    if prompts >= FULL_PROMPTS and pictures >= FULL_PICTURES:
+        return ()
+    return (
+        f"measured on {prompts} stable prompts over {pictures} pictures; "
+        f"a full suite has at least {FULL_PROMPTS} over {FULL_PICTURES}",
+    )
+
+
+def _has_stable(entry: SuitePicture) -> bool:
+    return any(case.prompt.role == "stable" for case in entry.cases)
 
 
 def _require_stable(suite: Suite) -> None:

@@ -14,6 +14,8 @@ from rich.text import Text
 from ..verification import Failed, NotRunnable, Passed, Verification
 from .report_format import format_iou, format_snr, printable
 
+# The last two are for Markdown alone: a terminal has 80 columns.
+TERMINAL_COLUMNS = -2
 COLUMNS = (
     ("target", False),
     ("precision", False),
@@ -24,6 +26,7 @@ COLUMNS = (
     ("SNR", True),
     ("MB", True),
     ("export s", True),
+    ("harsh mean / worst", True),
     ("evaluated by", False),
 )
 NOT_MEASURED = "–"
@@ -46,11 +49,13 @@ class AccuracyRow:
 def accuracy_table(rows: Iterable[AccuracyRow]) -> Table:
     """Return the table for a rich console, without the evaluators' long names, so that it fits 80 columns."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for name, is_number in COLUMNS[:-1]:
+    for name, is_number in COLUMNS[:TERMINAL_COLUMNS]:
         # Numbers never wrap: half a number is another number.
         table.add_column(name, justify="right" if is_number else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in _cells(row)[:-1]), style="bold red" if _failed(row) else None)
+        table.add_row(
+            *(Text(cell) for cell in _cells(row)[:TERMINAL_COLUMNS]), style="bold red" if _failed(row) else None
+        )
     return table
 
 
@@ -72,7 +77,7 @@ def _cells(row: AccuracyRow) -> tuple[str, ...]:
     size = NOT_MEASURED if row.bytes is None else f"{row.bytes / 1e6:.1f}"
     seconds = NOT_MEASURED if row.export_seconds is None else f"{row.export_seconds:.1f}"
     verdict, ious, snr, evaluated_by = _verdict_cells(row.verification)
-    cells = (row.target, row.precision, verdict, *ious, snr, size, seconds, evaluated_by)
+    cells = (row.target, row.precision, verdict, *ious, snr, size, seconds, _harsh_cell(row), evaluated_by)
     return tuple(printable(cell) for cell in cells)
 
 
@@ -93,6 +98,13 @@ def _verdict_cells(verification: Verification | None) -> tuple[str, tuple[str, .
             return "not run", nothing, NOT_MEASURED, reason
         case None:
             return "not run", nothing, NOT_MEASURED, NOT_MEASURED
+
+
+def _harsh_cell(row: AccuracyRow) -> str:
+    if not isinstance(row.verification, Passed | Failed) or row.verification.measurement.harsh is None:
+        return NOT_MEASURED
+    harsh = row.verification.measurement.harsh
+    return f"{format_iou(harsh.mean_iou)} / {format_iou(harsh.worst_iou)}"
 
 
 def _failed(row: AccuracyRow) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
-from ..errors import RequestError, SamExportError
+from ..errors import MissingDependencyError, RequestError, SamExportError
 
 COMMANDS: Mapping[str, str] = {
     "export": "export_command",
@@ -73,7 +73,15 @@ def run(words: Sequence[str]) -> int:
     """Return the exit status of the command that the words ask for; without one, they are of `export`."""
     command = words[0] if words[0] in COMMANDS else DEFAULT_COMMAND
     parser = Parser(prog="sam-export")
-    importlib.import_module(f".{COMMANDS[command]}", __name__).add_parser(parser.add_subparsers(required=True))
-    args = parser.parse_args(words if words[0] == command else [DEFAULT_COMMAND, *words])
-    status: int = args.run(args)
+    try:
+        importlib.import_module(f".{COMMANDS[command]}", __name__).add_parser(parser.add_subparsers(required=True))
+        args = parser.parse_args(words if words[0] == command else [DEFAULT_COMMAND, *words])
+        status: int = args.run(args)
+    except ModuleNotFoundError as exc:
+        # Those who only run bundles have no torch; a module of our own that is missing is a bug.
+        if exc.name is None or exc.name.startswith("sam_export"):
+            raise
+        raise MissingDependencyError(
+            f"`sam-export {command}` needs the package {exc.name}, which is not installed; pip install 'sam-export[all]'"
+        ) from exc
     return status

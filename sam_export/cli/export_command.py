@@ -106,8 +106,10 @@ def stage_progress(console: Console) -> Iterator[Progress]:
 
 
 def _amount(done: int, total: int) -> str:
-    """Pictures and graphs are counted; what goes into the millions is bytes."""
-    return f"{done}/{total}" if total < BYTES_FROM else f"{done / 1e6:.1f}/{total / 1e6:.1f} MB"
+    """Pictures and graphs are counted; what goes into the millions is bytes. A total of 0 is not known."""
+    if max(done, total) >= BYTES_FROM:
+        return f"{done / 1e6:.1f} MB" if not total else f"{done / 1e6:.1f}/{total / 1e6:.1f} MB"
+    return f"{done}/{total}" if total else ""
 
 
 def accuracy_rows(outcomes: Sequence[Outcome]) -> list[AccuracyRow]:
@@ -138,6 +140,7 @@ def print_json(outcomes: Sequence[Outcome]) -> None:
         {
             "target": outcome.job.target,
             "precision": outcome.job.precision,
+            "passed": isinstance(outcome.verification, Passed),
             "bundle": None if outcome.bundle is None else str(outcome.bundle),
             "bytes": outcome.bytes,
             "export_seconds": outcome.export_seconds,

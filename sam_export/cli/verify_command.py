@@ -18,6 +18,7 @@ from rich.text import Text
 from ..contract import ComponentName, Graph, Session
 from ..errors import BundleError
 from ..manifest import BundleVariant, Manifest, inside, read_manifest
+from ..runtimes.bundle_reader import choose_variant
 from ..verification import Failed, Limits, Measurement, Passed, Summary
 
 if TYPE_CHECKING:
@@ -110,13 +111,13 @@ def _verified(
     from ..verify.evaluators import evaluation_notes, evaluation_session
     from ..verify.gate import verify
 
+    choose_variant(bundle, manifest, variant.name)
     sessions: dict[ComponentName, Session] = {}
     notes: list[str] = []
     evaluated_by = ""
     for entry in variant.graphs.values():
         path = inside(bundle, entry.open_path)
-        files = tuple(str(inside(bundle, file.path).relative_to(path.parent)) for file in entry.files)
-        graph = Graph(entry.contract, manifest.target, entry.recipe, path, files)
+        graph = Graph(entry.contract, manifest.target, entry.recipe, path, ())
         session, evaluated_by = evaluation_session(graph)
         sessions[entry.contract.component] = session
         notes += evaluation_notes(graph, session)

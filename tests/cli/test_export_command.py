@@ -43,6 +43,8 @@ def test_json_has_every_number(capsys: pytest.CaptureFixture[str]) -> None:
     written, rejected = json.loads(capsys.readouterr().out)
     assert written["bundle"] == "dist/bundle"
     assert written["verification"]["measurement"]["stable"]["worst_iou"] == 0.99
+    assert written["passed"]
+    assert not rejected["passed"]
     assert rejected["bundle"] is None
     assert rejected["error"] == "mask IoU 0.9, minimum 0.995"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,7 +78,19 @@ def test_an_existing_bundle_is_kept(tmp_path: Path, capsys: Capture) -> None:
 
 def test_a_converter_that_is_not_installed(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     # None in sys.modules is how Python itself marks a module that must not be found.
-    monkeypatch.setitem(__import__("sys").modules, "coremltools", None)
+    monkeypatch.setitem(sys.modules, "coremltools", None)
     assert main(["lite_medsam", "--target", "coreml", "-o", str(tmp_path / "out")]) == 2
     assert "pip install 'sam-export[coreml]'" in one_line(capsys)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [["models"], ["lite_medsam", "--target", "onnx"], ["pull", "lite_medsam"]], ids=" ".join
+)
+def test_without_torch_there_is_a_way_out(words: list[str]) -> None:
+    code = f"import sys; sys.modules['torch'] = None; from sam_export.cli import main; sys.exit(main({words!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "needs the package torch" in done.stderr
+    assert "pip install" in done.stderr

@@ -64,7 +64,10 @@ def test_gate_has_every_shape_and_grey_and_colour() -> None:
 
 def test_crops_lie_inside_their_sources() -> None:
     folder = Path(skimage.__file__).parent / "data"
-    whole = {crop.source: Image.open(folder / crop.source).size[::-1] for name in SETS for crop in CROPS[name]}
+    whole = {}
+    for source in SOURCES:
+        with Image.open(folder / source) as image:
+            whole[source] = image.size[::-1]
     for name in SETS:
         for crop, picture in zip(CROPS[name], picture_set(name), strict=True):
             left, top, right, bottom = crop.box

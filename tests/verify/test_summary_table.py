@@ -32,7 +32,7 @@ def test_table_holds_every_number() -> None:
 def test_markdown_has_one_line_per_row() -> None:
     lines = render_accuracy_markdown(rows()).splitlines()
     assert len(lines) == 2 + len(rows())
-    assert {line.count(" | ") for line in lines} == {9}
+    assert {line.count(" | ") for line in lines} == {10}
     assert lines[1].startswith("| --- | --- | --- | ---: |")
     assert "not run" in lines[5]
     assert "coremltools is not installed" in lines[5]
