@@ -69,6 +69,4 @@ def export(
         return chosen.export(component, precision, out_dir, options or ExportOptions())
     except OSError as exc:
         reason = exc.strerror or exc
-        raise OutputError(
-            f"{out_dir}: cannot be written ({reason}); free space, or set TMPDIR to another disk"
-        ) from exc
+        raise OutputError(f"{out_dir}: cannot be written ({reason}); free space, or set TMPDIR elsewhere") from exc

@@ -22,8 +22,8 @@ class ExportOptions:
 class Target(Protocol):
     """A format. Importing one needs no converter; `export` imports what it needs, which are the packages `requires`.
 
-    `extra` is the pip extra that installs them, `devices` are those that the graphs are for. `check_options` raises for an option that the target cannot do.
-    `export` writes `<component>.*` into the existing folder `out_dir`.
+    `extra` is the pip extra that installs them, `devices` are those that the graphs are for. `check_options` raises
+    for an option that the target cannot do. `export` writes `<component>.*` into the existing folder `out_dir`.
     """
 
     @property

@@ -43,7 +43,7 @@ def find(name: str) -> Variant:
         RequestError: there is none; the text lists those that exist.
     """
     if name not in VARIANTS:
-        raise RequestError(f"model {name!r} is not known; choose one of {', '.join(VARIANTS)} (`sam-export models`)")
+        raise RequestError(f"{name!r} is no model; choose one of {', '.join(VARIANTS)} (`sam-export --help`: commands)")
     return VARIANTS[name]
 
 

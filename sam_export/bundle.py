@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -87,9 +88,15 @@ def write_bundle(draft: BundleDraft, out: Path, *, overwrite: bool = False) -> P
 
 
 def require_free(final: Path, *, overwrite: bool) -> None:
-    """Raise if the bundle exists already, before any work is spent on it."""
+    """Raise if the bundle exists already or cannot be written there, before any work is spent on it."""
     if final.exists() and not overwrite:
         raise OutputError(f"{final} exists already; give --overwrite to replace it, or another -o")
+    place = next(parent for parent in final.absolute().parents if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            return
+    except OSError as exc:
+        raise OutputError(f"{final}: {place} cannot be written ({exc.strerror or exc}); give another -o") from exc
 
 
 def require_passed(name: str, verification: Verification) -> None:

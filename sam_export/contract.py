@@ -1,6 +1,6 @@
 """The vocabulary shared by every folder: tensors, graphs, preprocessing, mask rule, sessions.
 
-Plain frozen data and one protocol. Owns no behaviour, and needs numpy alone. Names are Meta's own
+Plain frozen data and one protocol. Owns no behaviour but its own checks, and needs numpy alone. Names are Meta's own
 (github.com/facebookresearch/segment-anything), because they are data that four languages read.
 """
 
@@ -15,11 +15,15 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import RequestError
+
 Array = NDArray[Any]
 FloatArray = NDArray[np.float32]
 ImageArray = NDArray[np.uint8]
 
 ComponentName = Literal["image_encoder", "mask_decoder"]
+# More than any machine has; engines hang on thousands.
+MAX_THREADS = 1024
 COMPONENT_NAMES: tuple[ComponentName, ...] = ("image_encoder", "mask_decoder")
 
 
@@ -169,8 +173,16 @@ class Session(Protocol):
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """What a caller may ask of an engine. None leaves the engine's own default."""
+    """What a caller may ask of an engine. None leaves the engine's own default.
+
+    Raises:
+        RequestError: `threads` is not a whole number from 1 to `MAX_THREADS`.
+    """
 
     threads: int | None = None
     provider: str | None = None
     compute_precision: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and (type(self.threads) is not int or not 1 <= self.threads <= MAX_THREADS):
+            raise RequestError(f"threads {self.threads!r}: give a whole number from 1 to {MAX_THREADS}, or none")

@@ -191,9 +191,11 @@ def _read_text(bundle: Path) -> bytes:
             )
         return path.read_bytes()
     except (OSError, ValueError) as exc:
-        raise BundleError(
-            f"{bundle}: not a bundle ({MANIFEST_NAME} cannot be read: {exc}); give a folder that sam-export wrote"
-        ) from exc
+        reason = (
+            f"no {MANIFEST_NAME} in it" if isinstance(exc, FileNotFoundError) else f"{MANIFEST_NAME} cannot be read"
+        )
+        found = "there is nothing of that name" if not bundle.exists() else "a file" if bundle.is_file() else reason
+        raise BundleError(f"{bundle}: not a bundle ({found}); give a folder that sam-export wrote") from exc
 
 
 def _check_open_path(bundle: Path, path: str, listed: set[str]) -> None:

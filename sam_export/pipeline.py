@@ -171,11 +171,8 @@ def _accuracy_error(
 ) -> AccuracyError:
     """Return the numbers, which component is at fault, and what would pass."""
     fault = blame(sessions, torch_sessions(shared.model), shared.suite, verdict)
-    advice = (
-        ["compare it with --precision fp32"]
-        if not name.endswith("-fp32")
-        else ["check the versions in constraints.txt"]
-    )
+    lossy = not name.endswith("-fp32")
+    advice = ["compare it with --precision fp32" if lossy else "install the versions in constraints.txt"]
     if all("mask IoU" in reason for reason in verdict.reasons):
         advice.append("or accept less with --min-iou, which the bundle then says")
     return AccuracyError(f"{name}: {'; '.join(verdict.reasons)}; {fault}; {', '.join(advice)}")

@@ -86,4 +86,4 @@ def test_a_full_disk_leaves_nothing(work: Path, full_disk: Path) -> None:
 def test_a_place_that_cannot_be_a_folder(work: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
-        write_bundle(draft(work), tmp_path / "file")
+        write_bundle(draft(work), tmp_path / "file" / "below")

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..errors import MissingDependencyError, RequestError, SamExportError
 
@@ -44,7 +46,10 @@ commands:
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises instead of exiting, so that a wrong option reads like every other error."""
+    """Raises instead of exiting, so that a wrong option reads like every other error; takes no shortened options."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "allow_abbrev": False})
 
     def error(self, message: str) -> NoReturn:
         raise RequestError(f"{message}; see `{self.prog} --help`")
@@ -53,7 +58,10 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; our own errors end as one line on stderr."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if not words or words[0] in {"-h", "--help"}:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a path may hold what the terminal cannot show
+    if not words or words[0] in {"-h", "--help", "help"}:
         sys.stdout.write(HELP)
         return 0
     if words[0] == "--version":
@@ -64,6 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SamExportError as exc:
         sys.stderr.write(f"sam-export: {exc}\n")
         return exc.exit_status
+    except BrokenPipeError:
+        # Whoever read the output has seen enough. Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         sys.stderr.write("sam-export: interrupted; nothing half-written was left\n")
         return INTERRUPTED
@@ -82,6 +94,6 @@ def run(words: Sequence[str]) -> int:
         if exc.name is None or exc.name.startswith("sam_export"):
             raise
         raise MissingDependencyError(
-            f"`sam-export {command}` needs the package {exc.name}, which is not installed; pip install 'sam-export[all]'"
+            f"`sam-export {command}` needs the package {exc.name}, which is missing; pip install 'sam-export[all]'"
         ) from exc
     return status

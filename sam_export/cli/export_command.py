@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
+from ..errors import RequestError
 from ..exporters import TARGETS, ExportOptions
 from ..models import DEFAULT_VARIANT, VARIANTS
 from ..pipeline import REPORT_NAME, ExportRequest, Outcome, Progress, export_bundles
@@ -31,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "model's masks on real pictures; there is no switch that turns this off.",
     )
     parser.add_argument("model", nargs="?", default=DEFAULT_VARIANT, metavar="MODEL", help=_model_help())
-    parser.add_argument("--target", nargs="+", required=True, metavar="T", help=f"of {', '.join(TARGETS)}")
+    parser.add_argument("--target", nargs="+", default=(), metavar="T", help=f"of {', '.join(TARGETS)}")
     parser.add_argument("--precision", nargs="+", default=(), metavar="P", help=_precision_help())
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="fine-tuned weights of the model's family")
     parser.add_argument(
@@ -40,7 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--min-iou", type=float, metavar="X", help="mean mask IoU to demand; the bundle says so if lowered"
     )
-    parser.add_argument("--minimum-ios", type=int, default=16, metavar="N", help="Core ML: oldest iOS, 16, 17 or 18")
+    parser.add_argument("--minimum-ios", type=int, metavar="N", help="Core ML: oldest iOS, 16 (default), 17 or 18")
     parser.add_argument("--overwrite", action="store_true", help="replace bundles that exist")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the outcomes for machines")
@@ -51,6 +52,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Return 0, or the lowest status among what went wrong: 1 a gate failed, 2 bad request, 3 not verifiable here."""
+    if args.minimum_ios is not None and "coreml" not in args.target:
+        raise RequestError(f"--minimum-ios {args.minimum_ios} is for coreml, which is not a target here; leave it out")
     request = ExportRequest(
         model=args.model,
         targets=tuple(args.target),
@@ -60,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         evaluation=args.evaluation,
         min_iou=args.min_iou,
         overwrite=args.overwrite,
-        options=ExportOptions(minimum_ios=args.minimum_ios),
+        options=ExportOptions() if args.minimum_ios is None else ExportOptions(args.minimum_ios),
     )
     errors = Console(stderr=True)
     with stage_progress(errors) as progress:

@@ -59,7 +59,7 @@ def test_every_command_explains_itself(command: str, capsys: Capture) -> None:
         (["pull", "sam_vit_z"], "choose one of"),
         (["inspect", "no/such/bundle"], "no/such/bundle"),
         (["verify", "no/such/bundle"], "no/such/bundle"),
-        (["segment", "no/such/bundle", "picture.png", "--box", "0,0,9,9"], "no/such/bundle"),
+        (["segment", "no/such/bundle", "picture.png", "--box", "0,0,9,9"], "picture.png"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

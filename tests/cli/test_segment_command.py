@@ -107,7 +107,7 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "an inverted box": (("--box", "50,50,10,10"), "box 50,50,10,10: empty or inverted"),
     "a box outside": (("--box", "500,5,600,50"), "box 500,5,600,50: reaches outside the picture; allowed: x 0..100"),
     "a NaN": (("--box", "nan,1,9,9"), "box: holds NaN"),
-    "no thread": (("--box", "1,1,9,9", "--threads", "0"), "threads=0"),
+    "no thread": (("--box", "1,1,9,9", "--threads", "0"), "threads 0"),
     "an unknown provider": (("--box", "1,1,9,9", "--provider", "Abacus"), "'Abacus'"),
 }
 

@@ -153,7 +153,7 @@ def test_compute_precision_that_is_not_there_lists_those_that_are(graph: Graph) 
 
 
 def test_no_threads_is_a_bad_request(graph: Graph) -> None:
-    with pytest.raises(RequestError, match="threads=0"):
+    with pytest.raises(RequestError, match="threads 0"):
         OpenVinoSession(graph.path, graph.contract, EngineOptions(threads=0))
 
 
