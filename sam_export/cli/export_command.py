@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
 
 from ..errors import RequestError
 from ..exporters import TARGETS, ExportOptions
 from ..models import DEFAULT_VARIANT, VARIANTS
-from ..pipeline import REPORT_NAME, ExportRequest, Outcome, Progress, export_bundles
+from ..pipeline import REPORT_NAME, ExportRequest, Outcome, export_bundles
 from ..verification import Passed
 from ..verify.summary_table import AccuracyRow, accuracy_table, render_accuracy_markdown
-
-BYTES_FROM = 100_000
+from .progress import stage_progress
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -83,36 +79,6 @@ def run(args: argparse.Namespace) -> int:
 def exit_status(outcomes: Sequence[Outcome]) -> int:
     """Return 0 if every bundle was written, else the lowest status of an error: a failed gate before all others."""
     return min((outcome.error.exit_status for outcome in outcomes if outcome.error is not None), default=0)
-
-
-@contextmanager
-def stage_progress(console: Console) -> Iterator[Progress]:
-    """Yield a callback that draws a bar for each stage; a stage that is done stays as one line.
-
-    Nothing is drawn before the first call, so that a request that is refused is answered by its error alone.
-    """
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[amount]}"))
-    bars = Bars(*columns, TimeElapsedColumn(), console=console)
-    tasks: dict[str, TaskID] = {}
-
-    def show(stage: str, done: int, total: int) -> None:
-        bars.start()
-        if stage not in tasks:
-            tasks[stage] = bars.add_task(stage, amount="")
-        bars.update(tasks[stage], completed=done, total=total or None, amount=_amount(done, total))
-
-    try:
-        yield show
-    finally:
-        if tasks:
-            bars.stop()
-
-
-def _amount(done: int, total: int) -> str:
-    """Pictures and graphs are counted; what goes into the millions is bytes. A total of 0 is not known."""
-    if max(done, total) >= BYTES_FROM:
-        return f"{done / 1e6:.1f} MB" if not total else f"{done / 1e6:.1f}/{total / 1e6:.1f} MB"
-    return f"{done}/{total}" if total else ""
 
 
 def accuracy_rows(outcomes: Sequence[Outcome]) -> list[AccuracyRow]:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 from rich.table import Column, Table
 
-from ..models.cache import Progress, cached, pull
+from ..models.cache import cached, pull
 from ..models.variants import DEFAULT_VARIANT, VARIANTS, Variant
+from .progress import stage_progress
 
 INTERRUPTED = 130
 """What a shell expects of a program that Ctrl-C ended."""
@@ -94,7 +91,7 @@ def pull_model(name: str, console: Console, *, as_json: bool = False) -> int:
 
     variant = find(name)
     try:
-        with progress_bar(Console(stderr=True) if as_json else console, variant.name) as progress:
+        with stage_progress(Console(stderr=True)) as progress:
             path = pull(variant, progress)
     except KeyboardInterrupt:
         # The handler has the say over what was reached: a stack trace would hide that nothing is lost.
@@ -107,21 +104,6 @@ def pull_model(name: str, console: Console, *, as_json: bool = False) -> int:
     else:
         console.print(f"{name}: {path} ({path.stat().st_size / 1e6:.1f} MB, verified)", markup=False, soft_wrap=True)
     return 0
-
-
-@contextmanager
-def progress_bar(console: Console, subject: str) -> Iterator[Progress]:
-    """Yield a callback that draws one bar in bytes; it is gone when the work is done."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def show(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(f"{subject}: {stage}", total=None)
-            bars.update(tasks[stage], completed=done, total=total or None)
-
-        yield show
 
 
 def _row(variant: Variant) -> ModelRow:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 from rich.console import Console
-from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
@@ -20,11 +17,10 @@ from ..errors import BundleError
 from ..manifest import BundleVariant, Manifest, inside, read_manifest
 from ..runtimes.bundle_reader import choose_variant
 from ..verification import Failed, Limits, Measurement, Passed, Summary
+from .progress import Progress, stage_progress
 
 if TYPE_CHECKING:
     from ..verify.suite import Suite
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ def verify_bundle(request: VerifyRequest, console: Console) -> int:
         NotVerifiableError, UnsupportedError: nothing here runs the graphs, or no prompt is stable.
     """
     manifest = read_manifest(request.bundle)
-    with _bars(hidden=request.as_json) as progress:
+    with stage_progress(Console(stderr=True)) as progress:
         results = measure(request, manifest, progress)
     if request.as_json:
         text = msgspec.json.format(msgspec.json.encode(results), indent=2).decode()
@@ -125,20 +121,6 @@ def _verified(
     verdict = verify(sessions, suite, limits, evaluated_by=evaluated_by, notes=tuple(notes), progress=progress)
     reasons = verdict.reasons if isinstance(verdict, Failed) else ()
     return VariantResult(variant.name, isinstance(verdict, Passed), reasons, limits, verdict.measurement)
-
-
-@contextmanager
-def _bars(*, hidden: bool) -> Iterator[Progress | None]:
-    """Yield what draws one bar a stage on stderr."""
-    with Bars(console=Console(stderr=True), transient=True, disable=hidden) as bars:
-        tasks = {}
-
-        def show(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total or None)
-            bars.update(tasks[stage], completed=done, total=total or None)
-
-        yield show
 
 
 def _print(bundle: Path, result: VariantResult, console: Console) -> None:

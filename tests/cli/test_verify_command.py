@@ -1,0 +1,76 @@
+"""`sam-export verify BUNDLE`: the verdict on a bundle's own graphs, and what stops it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from sam_export import models
+from sam_export.cli import main
+from sam_export.models import SamModel
+from sam_export.models.loader import random_model
+from sam_export.pipeline import ExportRequest, Job, export_model
+from sam_export.verify.pictures import CROPS, picture_set
+from sam_export.verify.suite import build_suite
+
+from ..conftest import tiny_variant
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny_sam: SamModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("dist")
+    suite = build_suite(tiny_sam, picture_set("gate")[:2])
+    (outcome,) = export_model(tiny_sam, (Job("onnx", "fp32"),), suite, ExportRequest("tiny_sam", ("onnx",), out))
+    assert outcome.bundle is not None
+    return outcome.bundle
+
+
+@pytest.fixture
+def known(tiny_sam: SamModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model of the bundle by name, with the weights that it was made from."""
+    monkeypatch.setattr("sam_export.models.load", lambda *_: tiny_sam)
+    monkeypatch.setitem(CROPS, "gate", CROPS["gate"][:2])
+
+
+@pytest.mark.usefixtures("known")
+def test_a_bundle_passes_again(bundle: Path, capsys: Capture) -> None:
+    assert main(["verify", str(bundle)]) == 0
+    assert "passed" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("known")
+def test_json_has_the_verdict(bundle: Path, capsys: Capture) -> None:
+    assert main(["verify", str(bundle), "--json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    assert result["passed"]
+    assert result["measurement"]["parity"]["count"] > 0
+
+
+def test_other_weights_fail(bundle: Path, tiny_sam: SamModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same name and hash, but the reference computes something else: as if the engine were wrong."""
+    variant = tiny_variant()
+    other = random_model(models.FAMILIES[variant.family].build(variant), variant, seed=8)
+    impostor = dataclasses.replace(other, checkpoint_sha256=tiny_sam.checkpoint_sha256)
+    monkeypatch.setattr("sam_export.models.load", lambda *_: impostor)
+    monkeypatch.setitem(CROPS, "gate", CROPS["gate"][:2])
+    assert main(["verify", str(bundle)]) == 1
+
+
+def test_another_checkpoint_is_refused(
+    bundle: Path,
+    tiny_sam: SamModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
+) -> None:
+    checkpoint = tmp_path / "other.pth"
+    torch.save(tiny_sam.module.state_dict(), checkpoint)
+    monkeypatch.setitem(models.VARIANTS, "tiny_sam", tiny_variant())
+    assert main(["verify", str(bundle), "--checkpoint", str(checkpoint)]) == 2
+    assert "give the right one with --checkpoint" in capsys.readouterr().err
