@@ -18,6 +18,8 @@ from sam_export.verification import Failed, Passed
 from sam_export.verify.pictures import Picture, picture_set
 from sam_export.verify.suite import Suite, build_suite
 
+pytestmark = pytest.mark.slow
+
 PICTURES = 2
 PAIRS = [(name, precision) for name, target in TARGETS.items() for precision in target.precisions]
 

@@ -28,6 +28,8 @@ from sam_export.exporters.target import ExportOptions
 from sam_export.models import Component, SamModel, components
 from sam_export.verify.mil.session import MilSession
 
+pytestmark = pytest.mark.slow
+
 Exported = Callable[..., Graph]
 SPECIFICATION_VERSIONS = {16: 7, 17: 8, 18: 9}
 
