@@ -234,6 +234,7 @@ class TinyVit(nn.Module):
 
     def __init__(self, config: TinyVitConfig) -> None:
         super().__init__()
+        self.config = config
         self.patch_embed = PatchEmbed(config)
         self.layers = nn.ModuleList(_stage(config, index) for index in range(len(config.depths)))
         out = config.out_channels

@@ -14,6 +14,7 @@ from .components import (
 )
 from .sam import MaskDecoder, PromptEncoder
 from .tiny_vit import TinyVit
+from .tiny_vit_engine import EngineTinyVit
 from .variants import Variant
 
 
@@ -31,11 +32,12 @@ def components(module: nn.Module, variant: Variant) -> tuple[Component, Componen
     """Return image encoder and mask decoder, ready to be traced."""
     assert isinstance(module, TinyVitSam)
     channels, cells = variant.decoder.dim, variant.decoder.embedding_size
+    normalisation = variant.preprocessing.normalisation
     encoder = encoder_contract(variant.preprocessing, channels, cells)
     decoder = decoder_contract(channels, cells, variant.mask_rule)
     return (
         Component(
-            module=ImageEncoderComponent(module.image_encoder, variant.preprocessing.normalisation).eval(),
+            module=ImageEncoderComponent(EngineTinyVit(module.image_encoder), normalisation).eval(),
             contract=encoder,
             example_inputs=example_inputs(encoder),
             float32_modules=("normalise",),

@@ -1,0 +1,238 @@
+"""TinyViT in the form that engines run fastest, made from a loaded `TinyVit`; exact, but for the rounding of fp32.
+
+What differs, and what it saves (share of the encoder's time, OpenVINO in bf16 on one core, before and after):
+- batch norms lie in their convolutions;
+- q, k and v are projections of their own, so that nothing is split after the heads are (4 % -> 0), the scale of q lies
+  in its weights, and two biases are gone: that of k adds the same to every logit of a query, which softmax ignores,
+  and that of v adds itself to every output, so it lies in the bias that follows;
+- a picture's cells are [1, H * W, C] between convolutions, and [1, H, W, C] only to be permuted: with four axes all
+  the way, OpenVINO keeps them in another order than the next op wants (transposes and reorders: 20 % -> 5 %).
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .tiny_vit import (
+    HEAD_DIM,
+    AttentionStage,
+    ConvBatchNorm,
+    ConvStage,
+    MBConv,
+    PatchEmbed,
+    PatchMerging,
+    TinyVit,
+    TinyVitBlock,
+    WindowAttention,
+)
+
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
+
+
+class EngineTinyVit(nn.Module):
+    """Image encoder. image [1, 3, S, S] float32, normalised -> [1, 256, S', S'], as `TinyVit`."""
+
+    def __init__(self, source: TinyVit) -> None:
+        super().__init__()
+        self.patch_embed = _patch_embed(source.patch_embed)
+        side = source.config.image_size // source.config.patch_stride**2
+        stages: list[nn.Module] = []
+        for stage, stride in zip(source.layers, (1, *source.config.merge_strides), strict=True):
+            side //= stride
+            stages.append(_stage(stage, side))
+        self.layers = nn.ModuleList(stages)
+        self.neck = source.neck
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.patch_embed(image)
+        for stage in self.layers:
+            x = stage(x)
+        embeddings: Tensor = self.neck(x)
+        return embeddings
+
+
+class EngineMBConv(nn.Module):
+    """Inverted residual. x [1, C, H, W] -> same shape."""
+
+    def __init__(self, source: MBConv) -> None:
+        super().__init__()
+        self.conv1, self.conv2, self.conv3 = map(fold_batch_norm, (source.conv1, source.conv2, source.conv3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = F.gelu(self.conv1(x))
+        hidden = F.gelu(self.conv2(hidden))
+        return F.gelu(x + self.conv3(hidden))
+
+
+class EngineMerging(nn.Module):
+    """Widens and, with stride 2, halves. x [1, C, H, W] -> [1, C', H / stride, W / stride]."""
+
+    def __init__(self, source: PatchMerging) -> None:
+        super().__init__()
+        self.conv1, self.conv2, self.conv3 = map(fold_batch_norm, (source.conv1, source.conv2, source.conv3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = F.gelu(self.conv1(x))
+        merged: Tensor = self.conv3(F.gelu(self.conv2(hidden)))
+        return merged
+
+
+class EngineAttention(nn.Module):
+    """Self-attention in each window. x [windows, cells, C] -> same."""
+
+    attention_bias_idxs: Tensor
+
+    def __init__(self, source: WindowAttention) -> None:
+        super().__init__()
+        dim, self.heads = source.qkv.in_features, source.heads
+        self.norm = source.norm
+        weights = source.qkv.weight.reshape(self.heads, 3, HEAD_DIM, dim)
+        biases = source.qkv.bias.reshape(self.heads, 3, HEAD_DIM)
+        scale = HEAD_DIM**-0.5
+        self.q = _linear(weights[:, 0] * scale, biases[:, 0] * scale)
+        self.k = _linear(weights[:, 1])
+        self.v = _linear(weights[:, 2])
+        self.proj = _linear(source.proj.weight, source.proj.bias + source.proj.weight @ biases[:, 2].reshape(dim))
+        self.attention_biases = source.attention_biases
+        self.register_buffer("attention_bias_idxs", source.attention_bias_idxs, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed = self.norm(x)
+        query, key, value = (self._split(projection(normed)) for projection in (self.q, self.k, self.v))
+        bias = self.attention_biases[:, self.attention_bias_idxs].unsqueeze(0)
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)
+        projected: Tensor = self.proj(attended.permute(0, 2, 1, 3).reshape(x.shape))
+        return projected
+
+    def _split(self, x: Tensor) -> Tensor:
+        """[windows, cells, C] -> [windows, heads, cells, HEAD_DIM]."""
+        windows, cells, _ = x.shape
+        return x.reshape(windows, cells, self.heads, HEAD_DIM).permute(0, 2, 1, 3)
+
+
+class EngineBlock(nn.Module):
+    """Windowed attention, depthwise convolution, perceptron. x [1, side², C] -> same."""
+
+    def __init__(self, source: TinyVitBlock, side: int) -> None:
+        super().__init__()
+        self.side, self.window = side, source.window
+        self.attn = EngineAttention(source.attn)
+        self.local_conv = fold_batch_norm(source.local_conv)
+        self.mlp = source.mlp
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self._attend(x)
+        convolved = to_cells(self.local_conv(to_grid(x, self.side)))
+        mixed: Tensor = convolved + self.mlp(convolved)
+        return mixed
+
+    def _attend(self, x: Tensor) -> Tensor:
+        """Padded cells take part in attention, as upstream: they are zero before the norm, not masked out."""
+        side, window, channels = self.side, self.window, x.shape[-1]
+        padding = -side % window
+        count = (side + padding) // window
+        if padding:
+            x = F.pad(x.reshape(1, side, side, channels), (0, 0, 0, padding, 0, padding))
+        rows = x.reshape(count, window, count, window * channels).permute(0, 2, 1, 3)
+        attended = self.attn(rows.reshape(count**2, window**2, channels))
+        merged = attended.reshape(count, count, window, window * channels).permute(0, 2, 1, 3)
+        if padding:
+            merged = merged.reshape(1, count * window, count * window, channels)[:, :side, :side]
+        return merged.reshape(1, side**2, channels)
+
+
+class EngineConvStage(nn.Module):
+    """The first stage. x [1, C, H, W] -> [1, C', H', W']."""
+
+    def __init__(self, source: ConvStage) -> None:
+        super().__init__()
+        blocks = (block for block in source.blocks if isinstance(block, MBConv))
+        self.blocks = nn.ModuleList(EngineMBConv(block) for block in blocks)
+        self.downsample = EngineMerging(source.downsample)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+        merged: Tensor = self.downsample(x)
+        return merged
+
+
+class EngineAttentionStage(nn.Module):
+    """A stage of attention blocks. x [1, C, side, side] -> [1, C', H', W']."""
+
+    def __init__(self, source: AttentionStage, side: int) -> None:
+        super().__init__()
+        self.side = side
+        blocks = (block for block in source.blocks if isinstance(block, TinyVitBlock))
+        self.blocks = nn.ModuleList(EngineBlock(block, side) for block in blocks)
+        self.downsample = None if source.downsample is None else EngineMerging(source.downsample)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = to_cells(x)
+        for block in self.blocks:
+            x = block(x)
+        grid = to_grid(x, self.side)
+        if self.downsample is None:
+            return grid
+        merged: Tensor = self.downsample(grid)
+        return merged
+
+
+def to_grid(cells: Tensor, side: int) -> Tensor:
+    """[1, side², C] -> [1, C, side, side]."""
+    return cells.reshape(1, side, side, cells.shape[-1]).permute(0, 3, 1, 2)
+
+
+def to_cells(grid: Tensor) -> Tensor:
+    """[1, C, side, side] -> [1, side², C]."""
+    _, channels, height, width = grid.shape
+    return grid.permute(0, 2, 3, 1).reshape(1, height * width, channels)
+
+
+def fold_batch_norm(source: ConvBatchNorm) -> nn.Conv2d:
+    """Return one convolution that does both; weights [out, in / groups, k, k], bias [out]."""
+    conv, norm = source.c, source.bn
+    assert norm.running_var is not None
+    assert norm.running_mean is not None
+    gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    folded = nn.Conv2d(
+        conv.in_channels,
+        conv.out_channels,
+        kernel_size=(conv.kernel_size[0], conv.kernel_size[1]),
+        stride=(conv.stride[0], conv.stride[1]),
+        padding=conv.kernel_size[0] // 2,
+        groups=conv.groups,
+    )
+    return _filled(folded, conv.weight * gain.reshape(-1, 1, 1, 1), norm.bias - norm.running_mean * gain)
+
+
+def _patch_embed(source: PatchEmbed) -> nn.Sequential:
+    first, activation, second = source.seq
+    assert isinstance(first, ConvBatchNorm)
+    assert isinstance(second, ConvBatchNorm)
+    return nn.Sequential(fold_batch_norm(first), activation, fold_batch_norm(second))
+
+
+def _stage(source: nn.Module, side: int) -> nn.Module:
+    if isinstance(source, ConvStage):
+        return EngineConvStage(source)
+    assert isinstance(source, AttentionStage)
+    return EngineAttentionStage(source, side)
+
+
+def _linear(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
+    """`weight` [..., in], `bias` [...]: leading axes are flattened."""
+    rows = weight.reshape(-1, weight.shape[-1])
+    linear = nn.Linear(rows.shape[1], rows.shape[0], bias=bias is not None)
+    return _filled(linear, rows, None if bias is None else bias.reshape(-1))
+
+
+def _filled(layer: Layer, weight: Tensor, bias: Tensor | None) -> Layer:
+    layer.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
+    if bias is not None:
+        layer.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+    return layer
