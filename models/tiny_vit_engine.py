@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .layers import LayerNorm2d
 from .tiny_vit import (
     HEAD_DIM,
     AttentionStage,
@@ -41,11 +42,11 @@ class EngineTinyVit(nn.Module):
         self.patch_embed = _patch_embed(source.patch_embed)
         side = source.config.image_size // source.config.patch_stride**2
         stages: list[nn.Module] = []
-        for stage, stride in zip(source.layers, (1, *source.config.merge_strides), strict=True):
-            side //= stride
+        for stage, stride in zip(source.layers, (*source.config.merge_strides, 1), strict=True):
             stages.append(_stage(stage, side))
+            side //= stride
         self.layers = nn.ModuleList(stages)
-        self.neck = source.neck
+        self.neck = EngineNeck(source.neck, side)
 
     def forward(self, image: Tensor) -> Tensor:
         x = self.patch_embed(image)
@@ -69,15 +70,23 @@ class EngineMBConv(nn.Module):
 
 
 class EngineMerging(nn.Module):
-    """Widens and, with stride 2, halves. x [1, C, H, W] -> [1, C', H / stride, W / stride]."""
+    """Widens and, with stride 2, halves. x [1, C, H, W], or cells [1, side², C] -> cells [1, (side / stride)², C'].
 
-    def __init__(self, source: PatchMerging) -> None:
+    `side`: of the grid that the cells are of; None if x is a grid.
+    """
+
+    def __init__(self, source: PatchMerging, side: int | None) -> None:
         super().__init__()
-        self.conv1, self.conv2, self.conv3 = map(fold_batch_norm, (source.conv1, source.conv2, source.conv3))
+        self.side = side
+        widening = fold_batch_norm(source.conv1)
+        self.conv1 = widening if side is None else pointwise_linear(widening)
+        self.conv2 = fold_batch_norm(source.conv2)
+        self.conv3 = pointwise_linear(fold_batch_norm(source.conv3))
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = F.gelu(self.conv1(x))
-        merged: Tensor = self.conv3(F.gelu(self.conv2(hidden)))
+        grid = hidden if self.side is None else to_grid(hidden, self.side)
+        merged: Tensor = self.conv3(F.gelu(to_cells(self.conv2(grid))))
         return merged
 
 
@@ -126,7 +135,7 @@ class EngineBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self._attend(x)
-        convolved = to_cells(self.local_conv(to_grid(x, self.side)))
+        convolved: Tensor = to_cells(self.local_conv(to_grid(x, self.side)))
         mixed: Tensor = convolved + self.mlp(convolved)
         return mixed
 
@@ -139,20 +148,20 @@ class EngineBlock(nn.Module):
             x = F.pad(x.reshape(1, side, side, channels), (0, 0, 0, padding, 0, padding))
         rows = x.reshape(count, window, count, window * channels).permute(0, 2, 1, 3)
         attended = self.attn(rows.reshape(count**2, window**2, channels))
-        merged = attended.reshape(count, count, window, window * channels).permute(0, 2, 1, 3)
+        merged: Tensor = attended.reshape(count, count, window, window * channels).permute(0, 2, 1, 3)
         if padding:
             merged = merged.reshape(1, count * window, count * window, channels)[:, :side, :side]
         return merged.reshape(1, side**2, channels)
 
 
 class EngineConvStage(nn.Module):
-    """The first stage. x [1, C, H, W] -> [1, C', H', W']."""
+    """The first stage. x [1, C, H, W] -> cells [1, H' * W', C']."""
 
     def __init__(self, source: ConvStage) -> None:
         super().__init__()
         blocks = (block for block in source.blocks if isinstance(block, MBConv))
         self.blocks = nn.ModuleList(EngineMBConv(block) for block in blocks)
-        self.downsample = EngineMerging(source.downsample)
+        self.downsample = EngineMerging(source.downsample, side=None)
 
     def forward(self, x: Tensor) -> Tensor:
         for block in self.blocks:
@@ -162,24 +171,40 @@ class EngineConvStage(nn.Module):
 
 
 class EngineAttentionStage(nn.Module):
-    """A stage of attention blocks. x [1, C, side, side] -> [1, C', H', W']."""
+    """A stage of attention blocks. x [1, side², C] -> [1, (side / stride)², C']."""
 
     def __init__(self, source: AttentionStage, side: int) -> None:
         super().__init__()
-        self.side = side
         blocks = (block for block in source.blocks if isinstance(block, TinyVitBlock))
         self.blocks = nn.ModuleList(EngineBlock(block, side) for block in blocks)
-        self.downsample = None if source.downsample is None else EngineMerging(source.downsample)
+        self.downsample = None if source.downsample is None else EngineMerging(source.downsample, side)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = to_cells(x)
         for block in self.blocks:
             x = block(x)
-        grid = to_grid(x, self.side)
         if self.downsample is None:
-            return grid
-        merged: Tensor = self.downsample(grid)
+            return x
+        merged: Tensor = self.downsample(x)
         return merged
+
+
+class EngineNeck(nn.Module):
+    """cells [1, side², C] -> image_embeddings [1, 256, side, side]. Attributes are numbered as upstream's `neck`."""
+
+    def __init__(self, source: nn.Sequential, side: int) -> None:
+        super().__init__()
+        first, first_norm, second, second_norm = source
+        assert isinstance(first, nn.Conv2d)
+        assert isinstance(first_norm, LayerNorm2d)
+        self.side = side
+        self.neck_0 = pointwise_linear(first)
+        self.neck_1 = _channels_last_norm(first_norm)
+        self.neck_2, self.neck_3 = second, second_norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed = self.neck_1(self.neck_0(x))
+        embeddings: Tensor = self.neck_3(self.neck_2(to_grid(normed, self.side)))
+        return embeddings
 
 
 def to_grid(cells: Tensor, side: int) -> Tensor:
@@ -208,6 +233,17 @@ def fold_batch_norm(source: ConvBatchNorm) -> nn.Conv2d:
         groups=conv.groups,
     )
     return _filled(folded, conv.weight * gain.reshape(-1, 1, 1, 1), norm.bias - norm.running_mean * gain)
+
+
+def pointwise_linear(source: nn.Conv2d) -> nn.Linear:
+    """Return the linear layer over the last axis that a 1x1 convolution is over the first."""
+    return _linear(source.weight.flatten(1), source.bias)
+
+
+def _channels_last_norm(source: LayerNorm2d) -> nn.LayerNorm:
+    norm = nn.LayerNorm(source.weight.shape[0], eps=source.eps)
+    norm.weight, norm.bias = source.weight, source.bias
+    return norm
 
 
 def _patch_embed(source: PatchEmbed) -> nn.Sequential:
