@@ -17,10 +17,22 @@ from ..errors import RequestError
 from . import tiny_vit_sam
 from .cache import Progress, pull
 from .components import Component
+from .layers import Migration
 from .loader import SamModel, load_into
 from .variants import DEFAULT_VARIANT, VARIANTS, Variant
 
-__all__ = ["DEFAULT_VARIANT", "FAMILIES", "VARIANTS", "Component", "SamModel", "Variant", "components", "find", "load"]
+__all__ = [
+    "DEFAULT_VARIANT",
+    "FAMILIES",
+    "VARIANTS",
+    "Component",
+    "Migration",
+    "SamModel",
+    "Variant",
+    "components",
+    "find",
+    "load",
+]
 
 
 @dataclass(frozen=True)

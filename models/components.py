@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..contract import GraphContract, MaskRule, Normalisation, Preprocessing, TensorSpec
+from ..contract import GraphContract, MaskRule, Normalisation, Preprocessing, Recipe, TensorSpec
+from .layers import Migration
 from .sam import MaskDecoder, PositionEncoding, PromptEncoder
 
 
@@ -19,13 +20,16 @@ from .sam import MaskDecoder, PositionEncoding, PromptEncoder
 class Component:
     """One graph to be: a module that takes and returns the contract's tensors, in its order.
 
-    `float32_modules`: dotted names below `module` that stay fp32 in an fp16 graph.
+    `float32_modules`: dotted names below `module` that stay fp32 in an fp16 graph. `migrations`: for quantizers.
+    `recipe`: what a quantizer made of the module; None for one that is as it was loaded.
     """
 
     module: nn.Module
     contract: GraphContract
     example_inputs: tuple[Tensor, ...]
     float32_modules: tuple[str, ...]
+    migrations: tuple[Migration, ...] = ()
+    recipe: Recipe | None = None
 
 
 class MeanStd(nn.Module):

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Migration:
+    """Modules between which each channel's scale can be moved without a change: dotted names below the component's.
+
+    `producer`, a linear layer or layer norm, gives each channel to the `consumers`, linear layers, and to nothing
+    else, by way of ops that let a channel's positive scale through.
+    """
+
+    producer: str
+    consumers: tuple[str, ...]
 
 
 class LayerNorm2d(nn.Module):

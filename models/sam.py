@@ -8,13 +8,14 @@ indexing, no data-dependent shapes, one image embedding broadcast over B prompts
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import LayerNorm2d, Mlp
+from .layers import LayerNorm2d, Migration, Mlp
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,18 @@ class TwoWayTransformer(nn.Module):
             queries, keys = layer(queries, keys, tokens, image_pe)
         queries = queries + self.final_attn_token_to_image(queries + tokens, keys + image_pe, keys)
         return self.norm_final_attn(queries), keys
+
+
+def migrations(module: nn.Module) -> Iterator[Migration]:
+    """Yield, for every attention and perceptron below the module, where a channel's scale can be moved.
+
+    Attention averages the channels of its values, and ReLU lets a positive scale through.
+    """
+    for name, part in module.named_modules():
+        if isinstance(part, Attention):
+            yield Migration(f"{name}.v_proj", (f"{name}.out_proj",))
+        elif isinstance(part, MlpBlock):
+            yield Migration(f"{name}.lin1", (f"{name}.lin2",))
 
 
 class MaskDecoder(nn.Module):

@@ -11,13 +11,14 @@ What differs, and what it saves (share of the encoder's time, OpenVINO in bf16 o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import LayerNorm2d
+from .layers import LayerNorm2d, Migration
 from .tiny_vit import (
     HEAD_DIM,
     AttentionStage,
@@ -205,6 +206,15 @@ class EngineNeck(nn.Module):
         normed = self.neck_1(self.neck_0(x))
         embeddings: Tensor = self.neck_3(self.neck_2(to_grid(normed, self.side)))
         return embeddings
+
+
+def migrations(module: nn.Module) -> Iterator[Migration]:
+    """Yield, for every block below the module, where a channel's scale can be moved."""
+    for name, block in module.named_modules():
+        if isinstance(block, EngineBlock):
+            yield Migration(f"{name}.attn.norm", tuple(f"{name}.attn.{part}" for part in ("q", "k", "v")))
+            yield Migration(f"{name}.attn.v", (f"{name}.attn.proj",))
+            yield Migration(f"{name}.mlp.norm", (f"{name}.mlp.fc1",))
 
 
 def to_grid(cells: Tensor, side: int) -> Tensor:

@@ -13,8 +13,10 @@ from .components import (
     example_inputs,
 )
 from .sam import MaskDecoder, PromptEncoder
+from .sam import migrations as decoder_migrations
 from .tiny_vit import TinyVit
 from .tiny_vit_engine import EngineTinyVit
+from .tiny_vit_engine import migrations as encoder_migrations
 from .variants import Variant
 
 
@@ -35,17 +37,21 @@ def components(module: nn.Module, variant: Variant) -> tuple[Component, Componen
     normalisation = variant.preprocessing.normalisation
     encoder = encoder_contract(variant.preprocessing, channels, cells)
     decoder = decoder_contract(channels, cells, variant.mask_rule)
+    image_encoder = ImageEncoderComponent(EngineTinyVit(module.image_encoder), normalisation).eval()
+    mask_decoder = MaskDecoderComponent(module.prompt_encoder, module.mask_decoder).eval()
     return (
         Component(
-            module=ImageEncoderComponent(EngineTinyVit(module.image_encoder), normalisation).eval(),
+            module=image_encoder,
             contract=encoder,
             example_inputs=example_inputs(encoder),
             float32_modules=("normalise",),
+            migrations=tuple(encoder_migrations(image_encoder)),
         ),
         Component(
-            module=MaskDecoderComponent(module.prompt_encoder, module.mask_decoder).eval(),
+            module=mask_decoder,
             contract=decoder,
             example_inputs=example_inputs(decoder),
             float32_modules=("prompt_encoder.pe_layer", "cell_positions"),
+            migrations=tuple(decoder_migrations(mask_decoder)),
         ),
     )
