@@ -141,6 +141,7 @@ def _accuracy(passed: Passed) -> Accuracy:
         min_embedding_snr_db=min(score.snr_db for score in found.tensors),
         weights_trained=found.weights_trained,
         notes=found.notes,
+        truth=found.truth,
     )
 
 

@@ -5,6 +5,7 @@
     │   └── UnsupportedError        a valid name that this target, model or machine cannot do
     ├── CheckpointError             a checkpoint that is missing, damaged, hostile or of another family
     ├── ImageError                  a picture that cannot be read or used
+    ├── GroundTruthError            annotations or masks that cannot be read, or are not of the pictures
     ├── ContractError               a graph whose tensors are not the contract's
     ├── ConversionError             a converter failed (`from` its own exception)
     ├── BundleError                 a bundle that is damaged, incomplete or of another schema
@@ -40,6 +41,10 @@ class CheckpointError(SamExportError):
 
 class ImageError(SamExportError, ValueError):
     """A picture that cannot be read or used."""
+
+
+class GroundTruthError(SamExportError, ValueError):
+    """Annotations or masks that cannot be read, or are not of the pictures beside them."""
 
 
 class ContractError(SamExportError):

@@ -15,7 +15,7 @@ import msgspec
 
 from .contract import GraphContract, MaskRule, Preprocessing, Recipe
 from .errors import BundleError
-from .verification import Limits, Summary
+from .verification import Limits, Summary, TruthSummary
 
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "bundle.json"
@@ -43,7 +43,10 @@ class GraphEntry:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """The proof: what was measured, on which suite, by what, and the limits that it was held to."""
+    """The proof: what was measured, on which suite, by what, and the limits that it was held to.
+
+    `truth` has no limit: mean IoU with the ground truth that the pictures came with, if any.
+    """
 
     evaluated_by: str
     suite_sha256: str
@@ -54,6 +57,7 @@ class Accuracy:
     min_embedding_snr_db: float
     weights_trained: bool
     notes: tuple[str, ...] = ()
+    truth: tuple[TruthSummary, ...] = ()
 
 
 @dataclass(frozen=True)

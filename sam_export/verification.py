@@ -68,10 +68,45 @@ class Summary:
 
 
 @dataclass(frozen=True)
+class TruthScore:
+    """One prompt for an object that a person outlined: mask IoU of reference and candidate with that outline.
+
+    Each answers with the mask that it would choose itself, since that is what a user gets.
+    """
+
+    picture: str
+    prompt: str
+    kind: str
+    reference_iou: float
+    candidate_iou: float
+
+    @property
+    def loss_points(self) -> float:
+        """What the export cost, in points of 100 times the IoU; below 0 where the candidate came out better."""
+        return 100 * (self.reference_iou - self.candidate_iou)
+
+
+@dataclass(frozen=True)
+class TruthSummary:
+    """Mean IoU with the ground truth over the objects asked for by one kind of prompt, and the loss in points."""
+
+    kind: str
+    count: int
+    pictures: int
+    reference_miou: float
+    candidate_miou: float
+    loss_points: float
+    worst_loss_points: float
+    worst_picture: str
+    worst_prompt: str
+
+
+@dataclass(frozen=True)
 class Measurement:
     """All that one candidate scored. `stable` is gated; `harsh` and, on models that do not answer to
     a kind of prompt, its masks are reported only (`parity` gates those by logit SNR). `stable` is None
-    where the weights are untrained: no prompt has a stable answer then."""
+    where the weights are untrained: no prompt has a stable answer then. `truth`, one summary for each kind
+    of prompt, is reported only; it is empty where no ground truth was given."""
 
     evaluated_by: str
     suite_sha256: str
@@ -82,6 +117,8 @@ class Measurement:
     parity: Summary | None
     weights_trained: bool
     notes: tuple[str, ...] = ()
+    truth: tuple[TruthSummary, ...] = ()
+    truth_scores: tuple[TruthScore, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import pytest
 from sam_export.bundle import write_bundle
 from sam_export.errors import BundleError
 from sam_export.manifest import read_manifest
+from sam_export.verification import TruthSummary
 
-from .bundles import draft
+from .bundles import MEASUREMENT, PASSED, draft
 
 
 @pytest.fixture
@@ -28,6 +30,17 @@ def edit(bundle: Path, change: Callable[[dict[str, Any]], None]) -> None:
     manifest = json.loads((bundle / "bundle.json").read_text())
     change(manifest)
     (bundle / "bundle.json").write_text(json.dumps(manifest))
+
+
+def test_ground_truth_is_kept(tmp_path: Path) -> None:
+    truth = TruthSummary("truth box", 3, 1, 0.9, 0.8, 10.0, 12.0, "coins.png", "truth box 0,0,9,9 (coins.png:1)")
+    written = write_bundle(draft(tmp_path, replace(PASSED, measurement=replace(MEASUREMENT, truth=(truth,)))), tmp_path)
+    assert read_manifest(written).variants[0].accuracy.truth == (truth,)
+
+
+def test_a_bundle_from_before_ground_truth(bundle: Path) -> None:
+    edit(bundle, lambda manifest: manifest["variants"][0]["accuracy"].pop("truth"))
+    assert read_manifest(bundle).variants[0].accuracy.truth == ()
 
 
 def encoder_file(manifest: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from ..contract import Array, ComponentName, FloatArray, Session
 from ..errors import ContractError, ConversionError, SamExportError
 from ..runtimes.postprocess import upsample
-from ..verification import Failed, Limits, Measurement, Passed, PromptScore, Summary, TensorScore
+from ..verification import Failed, Limits, Measurement, Passed, PromptScore, Summary, TensorScore, TruthScore
+from .ground_truth_scores import summarise_truth, truth_score
 from .judge import failures
 from .metrics import boundary_iou, mask_iou, snr_db
 from .prompt import batched_feeds, chosen_index
@@ -61,6 +62,7 @@ def verify(
     """
     prompts: list[PromptScore] = []
     tensors: list[TensorScore] = []
+    truths: list[TruthScore] = []
     for done, entry in enumerate(suite.pictures):
         if progress:
             progress("verify", done, len(suite.pictures))
@@ -68,9 +70,10 @@ def verify(
         tensors.append(TensorScore(entry.picture.name, "image_embeddings", snr_db(entry.image_embeddings, embeddings)))
         answers = decode(sessions, suite, entry, entry.cases, embeddings)
         prompts += [_score(suite, entry, case, answer) for case, answer in zip(entry.cases, answers, strict=True)]
+        truths += _against_truth(suite, entry, answers)
     if progress:
         progress("verify", len(suite.pictures), len(suite.pictures))
-    measurement = _measurement(suite, tuple(prompts), tuple(tensors), evaluated_by, notes)
+    measurement = _measurement(suite, tuple(prompts), tuple(tensors), tuple(truths), evaluated_by, notes)
     reasons = failures(measurement, limits)
     return Failed(measurement, limits, reasons) if reasons else Passed(measurement, limits)
 
@@ -99,10 +102,12 @@ def decode(
     return tuple(found[index] for index in range(len(cases)))
 
 
-def masks_in_picture(suite: Suite, entry: SuitePicture, case: Case, answer: CandidateAnswer) -> tuple[Mask, Mask]:
-    """Return the reference's and the candidate's mask at the reference's index, in the picture."""
-    index = case.answer.index
-    both = np.stack([case.answer.low_res_masks[index], answer.low_res_masks[index]])
+def masks_in_picture(
+    suite: Suite, entry: SuitePicture, case: Case, answer: CandidateAnswer, *, candidate_index: int | None = None
+) -> tuple[Mask, Mask]:
+    """Return the reference's and the candidate's mask in the picture; without an index, at the reference's."""
+    index = case.answer.index if candidate_index is None else candidate_index
+    both = np.stack([case.answer.low_res_masks[case.answer.index], answer.low_res_masks[index]])
     with np.errstate(invalid="ignore", over="ignore"):
         logits = upsample(both, entry.prepared, suite.preprocessing, suite.mask_rule)
         reference, candidate = logits > suite.mask_rule.threshold
@@ -126,10 +131,22 @@ def _score(suite: Suite, entry: SuitePicture, case: Case, answer: CandidateAnswe
     )
 
 
+def _against_truth(suite: Suite, entry: SuitePicture, answers: Sequence[CandidateAnswer]) -> list[TruthScore]:
+    """Return the scores of the prompts for outlined objects, each side with the mask that it chose itself."""
+    scores = []
+    for case, answer in zip(entry.cases, answers, strict=True):
+        if case.prompt.truth is not None:
+            own = chosen_index(case.prompt, answer.iou_predictions, suite.mask_rule)
+            masks = masks_in_picture(suite, entry, case, answer, candidate_index=own)
+            scores.append(truth_score(entry.picture.name, case.prompt, case.prompt.truth, *masks))
+    return scores
+
+
 def _measurement(
     suite: Suite,
     prompts: tuple[PromptScore, ...],
     tensors: tuple[TensorScore, ...],
+    truths: tuple[TruthScore, ...],
     evaluated_by: str,
     notes: tuple[str, ...],
 ) -> Measurement:
@@ -148,6 +165,8 @@ def _measurement(
         parity=groups["parity"],
         weights_trained=suite.weights_trained,
         notes=(*suite.notes, *notes),
+        truth=summarise_truth(truths),
+        truth_scores=truths,
     )
 
 

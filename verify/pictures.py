@@ -17,6 +17,7 @@ from typing import Literal
 from ..contract import ImageArray
 from ..errors import ImageError, MissingDependencyError, NotVerifiableError
 from ..runtimes.images import read_image
+from .ground_truth import PictureTruth
 
 SetName = Literal["gate", "search", "calibration"]
 Box = tuple[int, int, int, int]
@@ -114,12 +115,16 @@ CROPS: Mapping[SetName, tuple[Crop, ...]] = {
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """`image` uint8 [H, W, 3] RGB; `sha256` is over its size and pixels; `source` says where it was cut from."""
+    """`image` uint8 [H, W, 3] RGB; `sha256` is over its size and pixels; `source` says where it was cut from.
+
+    `truth`: what people outlined on it, None where nobody did.
+    """
 
     name: str
     source: str
     image: ImageArray
     sha256: str
+    truth: PictureTruth | None = None
 
 
 def picture_set(name: SetName) -> tuple[Picture, ...]:
@@ -133,18 +138,22 @@ def picture_set(name: SetName) -> tuple[Picture, ...]:
     return tuple(_cut(crop, whole[crop.source]) for crop in CROPS[name])
 
 
-def pictures_in(folder: Path) -> tuple[Picture, ...]:
+def pictures_in(folder: Path, *, without: str | None = None) -> tuple[Picture, ...]:
     """Return every picture of a folder (not of folders below), by name; hidden files are left out.
+
+    Args:
+        without: the ending, in lower case, of files that are no pictures and are left out, too.
 
     Raises:
         ImageError: the folder cannot be read or is empty, or one of its files is not a picture that can be used.
     """
     try:
         files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+        files = [path for path in files if path.suffix.lower() != without]
     except OSError as exc:
         raise ImageError(f"{folder}: cannot be read ({exc.strerror or exc}); give a folder of pictures") from exc
     if not files:
-        raise ImageError(f"{folder}: holds no file; give a folder of pictures")
+        raise ImageError(f"{folder}: holds no {'picture' if without else 'file'}; give a folder of pictures")
     return tuple(_picture(path.name, str(path), read_image(path)) for path in files)
 
 

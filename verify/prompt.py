@@ -11,8 +11,9 @@ import numpy as np
 from ..contract import Array, FloatArray, MaskRule, Preprocessing
 from ..runtimes.preprocess import PreparedImage
 from ..runtimes.prompts import Prompts, decoder_feeds
+from .ground_truth import TruthObject
 
-Role = Literal["stable", "harsh", "parity"]
+Role = Literal["stable", "harsh", "parity", "truth"]
 Box = tuple[float, float, float, float]
 Points = tuple[tuple[float, float], ...]
 
@@ -22,7 +23,8 @@ class Prompt:
     """What asks for one object, in pixels of the picture.
 
     `kind` is one for every role that it has, as reports name it. `mask_input` [h, w] are low-res logits of the
-    reference. `multimask`: the answer is the best of the multimask tokens, else the single-mask token.
+    reference. `multimask`: the answer is the best of the multimask tokens, else the single-mask token. `truth` is the
+    object that a prompt of that role asks for.
     """
 
     role: Role
@@ -32,13 +34,15 @@ class Prompt:
     labels: tuple[int, ...] = ()
     mask_input: FloatArray | None = None
     multimask: bool = False
+    truth: TruthObject | None = None
 
     @property
     def name(self) -> str:
-        """The kind and all coordinates; unique on a picture."""
+        """The kind, all coordinates and the outlined object's name; unique on a picture."""
         box = [] if self.box is None else [",".join(f"{value:g}" for value in self.box)]
         points = [f"{x:g},{y:g}:{label}" for (x, y), label in zip(self.points, self.labels, strict=True)]
-        return " ".join([self.kind, *box, *points])
+        outlined = [] if self.truth is None else [f"({self.truth.name})"]
+        return " ".join([self.kind, *box, *points, *outlined])
 
 
 def as_runtime_prompt(prompt: Prompt) -> Prompts:

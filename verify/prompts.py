@@ -3,7 +3,7 @@
 Stable: random boxes, replaced three times by the bounding box of the mask they gave, kept if that mask is stable and
 of a sensible size; then points inside those masks, boxes with points, and the masks fed back, as far as the weights
 were trained for them. Harsh: random boxes. Parity: kinds without a stable answer, compared by their logits alone.
-All is seeded by the picture's own hash.
+Those are seeded by the picture's own hash. Truth: the objects that people outlined on it, if they did.
 """
 
 from __future__ import annotations
@@ -16,21 +16,19 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..contract import FloatArray, MaskRule, PointLabel
+from .ground_truth import PictureTruth
 from .metrics import coverage, mask_iou, stability_score
 from .pictures import Picture
 from .prompt import Box, Points, Prompt
 from .reference import Answer, EncodedReference, TorchReference
 
 # Version of the drawing: raised with every change that draws other prompts.
-DRAWING = 1
+DRAWING = 2
 
 STABILITY = 0.85
 COVERAGE = (0.005, 0.8)
 REPLACEMENTS = 3
 STARTS = 12
-ROUNDS = 3
-BOXES = 8
-ENOUGH_BOXES = 5
 DERIVED = 3
 HARSH = 6
 UNTRAINED_BOXES = 2
@@ -65,6 +63,18 @@ class Seen:
         return self.holds(STABILITY, COVERAGE)
 
 
+@dataclass(frozen=True)
+class Effort:
+    """How long boxes are looked for on a picture: `rounds` of `STARTS` random boxes, until `enough` are found.
+
+    At most `most` are kept.
+    """
+
+    rounds: int = 3
+    enough: int = 5
+    most: int = 8
+
+
 @dataclass(frozen=True, eq=False)
 class Canvas:
     """A picture that prompts are drawn on, encoded by the reference."""
@@ -88,7 +98,7 @@ class Canvas:
 def draw(
     picture: Picture, canvas: Canvas, *, trained: bool, parity: bool, boxes: tuple[Box, ...] | None = None
 ) -> tuple[Case, ...]:
-    """Return the picture's cases: stable ones first, then harsh, then parity. Untrained weights have parity alone.
+    """Return the picture's cases: stable ones first, then harsh, parity, truth. Untrained weights lack the first two.
 
     Args:
         parity: whether to ask for the kinds that are compared by their logits; they mean the same on every picture.
@@ -102,7 +112,8 @@ def draw(
     stable = stable_cases(canvas, draw_boxes(picture, canvas, boxes)) if trained else ()
     gated = stable_kinds(canvas.reference.rule) if trained else set()
     others = parity_prompts(canvas, asked[0], rng, gated) if parity else []
-    return (*stable, *asked, *canvas.ask(others))
+    outlined = truth_prompts(picture.truth, canvas.reference.rule) if picture.truth else []
+    return (*stable, *asked, *canvas.ask(others), *canvas.ask(outlined))
 
 
 def stable_kinds(rule: MaskRule) -> set[str]:
@@ -115,19 +126,25 @@ def stable_kinds(rule: MaskRule) -> set[str]:
     return kinds
 
 
-def draw_boxes(picture: Picture, canvas: Canvas, boxes: tuple[Box, ...] | None = None) -> list[Seen]:
+def draw_boxes(
+    picture: Picture, canvas: Canvas, boxes: tuple[Box, ...] | None = None, effort: Effort = Effort()
+) -> list[Seen]:
     """Return boxes with a stable mask, one for each object: of the given ones, or of new ones."""
     if boxes is not None:
         return [seen for seen in canvas.see([Prompt("stable", "box", box) for box in boxes]) if seen.stable]
     rng = np.random.default_rng(int(picture.sha256[:16], 16))
     kept: list[Seen] = []
-    for _ in range(ROUNDS):
-        for seen in settled_boxes(canvas, rng):
-            if all(mask_iou(seen.mask, other.mask) < SAME_OBJECT_IOU for other in kept):
+    for _ in range(effort.rounds):
+        for seen in settled_boxes(canvas, rng, kept):
+            if is_new(seen, kept):
                 kept.append(seen)
-        if len(kept) >= ENOUGH_BOXES:
+        if len(kept) >= effort.enough:
             break
-    return kept[:BOXES]
+    return kept[: effort.most]
+
+
+def is_new(seen: Seen, kept: Sequence[Seen]) -> bool:
+    return all(mask_iou(seen.mask, other.mask) < SAME_OBJECT_IOU for other in kept)
 
 
 def stable_cases(canvas: Canvas, boxes: list[Seen]) -> tuple[Case, ...]:
@@ -137,14 +154,20 @@ def stable_cases(canvas: Canvas, boxes: list[Seen]) -> tuple[Case, ...]:
     return (*(seen.case for seen in boxes), *(seen.case for seen in canvas.see(derived) if seen.stable))
 
 
-def settled_boxes(canvas: Canvas, rng: np.random.Generator) -> tuple[Seen, ...]:
-    """Return one round's boxes that fit the stable mask that they give."""
+def settled_boxes(canvas: Canvas, rng: np.random.Generator, kept: Sequence[Seen]) -> tuple[Seen, ...]:
+    """Return one round's boxes that fit the stable mask that they give; those that lead to a kept one are given up."""
     boxes = random_boxes(rng, canvas.encoded.prepared.original_hw, STARTS)
+    answers = see_boxes(canvas, boxes)
     for _ in range(REPLACEMENTS):
-        seen = canvas.see([Prompt("stable", "box", box) for box in boxes])
-        alive = [one for one in seen if one.holds(HOPELESS_STABILITY, HOPELESS_COVERAGE)]
-        boxes = list(dict.fromkeys(bounding_box(one.mask) for one in alive))
-    return tuple(one for one in canvas.see([Prompt("stable", "box", box) for box in boxes]) if one.stable)
+        alive = [one for one in map(answers.__getitem__, boxes) if one.holds(HOPELESS_STABILITY, HOPELESS_COVERAGE)]
+        boxes = list(dict.fromkeys(bounding_box(one.mask) for one in alive if is_new(one, kept)))
+        # A box that no longer moves has its answer already.
+        answers |= see_boxes(canvas, [box for box in boxes if box not in answers])
+    return tuple(answers[box] for box in boxes if answers[box].stable)
+
+
+def see_boxes(canvas: Canvas, boxes: Sequence[Box]) -> dict[Box, Seen]:
+    return dict(zip(boxes, canvas.see([Prompt("stable", "box", box) for box in boxes]), strict=True))
 
 
 def derived_prompts(seen: Seen) -> tuple[Prompt, ...]:
@@ -177,6 +200,19 @@ def parity_prompts(canvas: Canvas, case: Case, rng: np.random.Generator, gated: 
     return [prompt for prompt in every if prompt.kind not in gated]
 
 
+def truth_prompts(truth: PictureTruth, rule: MaskRule) -> list[Prompt]:
+    """Return each object's bounding box and, where the weights were trained for points, its innermost point."""
+    masks = [(one, one.mask()) for one in truth.objects]
+    boxes = [Prompt("truth", "truth box", bounding_box(mask), truth=one) for one, mask in masks]
+    if "point" not in rule.prompts:
+        return boxes
+    label = (int(PointLabel.FOREGROUND),)
+    return boxes + [
+        Prompt("truth", "truth point", None, (deepest_point(mask),), label, multimask=True, truth=one)
+        for one, mask in masks
+    ]
+
+
 def random_boxes(rng: np.random.Generator, hw: tuple[int, int], count: int) -> list[Box]:
     """Return boxes of whole pixels, each side 10 to 80 % of the picture's."""
     height, width = hw
@@ -196,6 +232,8 @@ def bounding_box(mask: Mask) -> Box:
 
 def deepest_point(mask: Mask) -> tuple[float, float]:
     """Return the centre (x, y) of the pixel that is farthest from the mask's edge and the picture's border."""
-    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    # Around its own box there is only background, and small objects of large pictures cost little.
+    left, top, right, bottom = map(int, bounding_box(mask))
+    depth = ndimage.distance_transform_edt(np.pad(mask[top:bottom, left:right], 1))[1:-1, 1:-1]
     y, x = np.unravel_index(int(np.argmax(depth)), depth.shape)
-    return float(x) + 0.5, float(y) + 0.5
+    return float(left + x) + 0.5, float(top + y) + 0.5

@@ -15,7 +15,7 @@ import jinja2
 from ..contract import EngineReport, Recipe
 from ..manifest import ModelCard
 from ..verification import Failed, Passed, PromptScore
-from .report_format import format_bytes, format_error, format_iou, format_share, format_snr, printable
+from .report_format import format_bytes, format_error, format_iou, format_points, format_share, format_snr, printable
 from .report_pictures import Case, Drawing, draw_case
 from .report_view import ROLE_TEXT, CandidateView, KindRole, PromptKind, view_candidate
 
@@ -184,6 +184,7 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "iou": format_iou,
         "error": format_error,
+        "points": format_points,
         "snr": format_snr,
         "share": format_share,
         "size": format_bytes,

@@ -28,6 +28,14 @@ def format_error(value: float) -> str:
     return f"{math.ceil(value * 1e4 - _ROUNDING_SLACK) / 1e4:.4f}"
 
 
+def format_points(value: float) -> str:
+    """Return a loss in points with two decimals, rounded up; below 0 it is a gain."""
+    if not math.isfinite(value):
+        return "not a number"
+    # Adding 0 turns the -0 of a gain too small to print into 0.
+    return f"{math.ceil(value * 1e2 - _ROUNDING_SLACK) / 1e2 + 0:.2f}"
+
+
 def format_snr(value: float) -> str:
     """Return a signal to noise ratio in dB, rounded down; at its cap the values are equal, or not numbers at all."""
     if math.isnan(value) or value <= -SNR_CAP_DB:

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
-from ..verification import Failed, Limits, Measurement, Passed, PromptScore, Summary, TensorScore
+from ..verification import Failed, Limits, Measurement, Passed, PromptScore, Summary, TensorScore, TruthScore
 from .report_format import format_error, format_iou, format_share, format_snr
 from .report_plots import IouPlot, SnrPlot, plot_iou, plot_snr
 
-KindRole = Literal["stable", "harsh", "parity"]
+KindRole = Literal["stable", "harsh", "parity", "truth"]
 ROLE_TEXT: dict[KindRole, str] = {
     "stable": "gated",
     "harsh": "reported only",
     "parity": "logits only",
+    "truth": "ground truth",
 }
 LISTED_PROMPTS = 400
 
@@ -88,6 +89,7 @@ class CandidateView:
     tensors: tuple[TensorRow, ...]
     iou_plot: IouPlot | None
     snr_plot: SnrPlot | None
+    truths: tuple[TruthScore, ...]
     listed: tuple[PromptScore, ...]
     unlisted: int
     measurement: Measurement
@@ -112,6 +114,7 @@ def view_candidate(verification: Passed | Failed, kinds: tuple[PromptKind, ...])
         tensors=_tensor_rows(found.tensors),
         iou_plot=_iou_plot(found, limits, kinds),
         snr_plot=plot_snr(found.tensors) if found.tensors else None,
+        truths=tuple(sorted(found.truth_scores, key=lambda score: -score.loss_points)[:LISTED_PROMPTS]),
         listed=tuple(ranked[:LISTED_PROMPTS]),
         unlisted=max(0, len(ranked) - LISTED_PROMPTS),
         measurement=found,

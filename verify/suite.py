@@ -12,6 +12,7 @@ from ..errors import NotVerifiableError
 from ..models import SamModel
 from ..runtimes.preprocess import PreparedImage
 from .drawn import drawn_boxes
+from .ground_truth import LEAST_COVERAGE, MOST_OBJECTS
 from .pictures import Picture
 from .prompt import Prompt
 from .prompts import COVERAGE, DRAWING, STABILITY, Canvas, Case, draw
@@ -36,7 +37,7 @@ class SuitePicture:
 
 @dataclass(frozen=True, eq=False)
 class Suite:
-    """`sha256` is over checkpoint, pictures and prompts. `notes` are for reports."""
+    """`sha256` is over checkpoint, pictures, prompts and the ground truth's masks. `notes` are for reports."""
 
     model: str
     checkpoint_sha256: str
@@ -80,7 +81,7 @@ def build_suite(model: SamModel, pictures: Sequence[Picture], *, progress: Progr
         pictures=tuple(found),
         sha256=_sha256(model.checkpoint_sha256, found),
     )
-    suite = replace(suite, notes=_size_notes(suite))
+    suite = replace(suite, notes=(*_size_notes(suite), *_truth_notes(pictures)))
     _require_stable(suite)
     return suite
 
@@ -103,6 +104,18 @@ def _size_notes(suite: Suite) -> tuple[str, ...]:
     return (
         f"measured on {prompts} stable prompts over {pictures} pictures; "
         f"a full suite has at least {FULL_PROMPTS} over {FULL_PICTURES}",
+    )
+
+
+def _truth_notes(pictures: Sequence[Picture]) -> tuple[str, ...]:
+    """Say how much of the ground truth was measured, if there is any."""
+    truths = [picture.truth for picture in pictures if picture.truth and picture.truth.found]
+    if not truths:
+        return ()
+    found, asked = sum(truth.found for truth in truths), sum(len(truth.objects) for truth in truths)
+    return (
+        f"ground truth: {asked} of {found} objects asked for, on {len(truths)} of {len(pictures)} pictures "
+        f"(at most {MOST_OBJECTS} a picture, none below {LEAST_COVERAGE:.2%} of it)",
     )
 
 
@@ -130,4 +143,5 @@ def _sha256(checkpoint_sha256: str, pictures: Sequence[SuitePicture]) -> str:
 
 
 def _prompt_text(prompt: Prompt) -> str:
-    return f"{prompt.role} {prompt.name}"
+    outline = "" if prompt.truth is None else f" {prompt.truth.sha256}"
+    return f"{prompt.role} {prompt.name}{outline}"

@@ -11,13 +11,14 @@ from rich.text import Text
 
 from ..contract import GraphContract, MaskRule, Preprocessing, Recipe, TensorSpec
 from ..manifest import BundleVariant, GraphEntry, Manifest, encode_manifest, read_manifest
-from ..verification import Summary
+from ..verification import Summary, TruthSummary
+from .arguments import given_path
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `inspect`; its `run` default is the handler, `(Namespace) -> exit status`."""
     parser = subparsers.add_parser("inspect", help="show what a bundle holds, and check every hash")
-    parser.add_argument("bundle", metavar="BUNDLE", type=Path)
+    parser.add_argument("bundle", metavar="BUNDLE", type=given_path, help="a folder that sam-export wrote")
     parser.add_argument("--json", action="store_true", help="print the manifest for machines, once every hash is right")
     parser.set_defaults(run=_run)
 
@@ -145,6 +146,8 @@ def _accuracy(variant: BundleVariant) -> Table:
             "other prompts",
             f"logits {accuracy.parity.min_logit_snr_db:.1f} dB, at least {limits.logit_snr_db:g}",
         )
+    for truth in accuracy.truth:
+        _add(table, "ground truth", f"{truth_text(truth)} (reported, no limit)")
     _add(table, "embeddings", f"{accuracy.min_embedding_snr_db:.1f} dB at least")
     for note in accuracy.notes if accuracy.weights_trained else ("weights are random", *accuracy.notes):
         _add(table, "note", note)
@@ -156,6 +159,11 @@ def _summary_text(summary: Summary) -> str:
         f"IoU mean {summary.mean_iou:.4f}, p5 {summary.p5_iou:.4f}, worst {summary.worst_iou:.4f} "
         f"({summary.count} prompts, {summary.pictures} pictures)"
     )
+
+
+def truth_text(truth: TruthSummary) -> str:
+    ious = f"mIoU {truth.reference_miou:.4f} PyTorch, {truth.candidate_miou:.4f} exported"
+    return f"{truth.kind}: {ious}, loss {truth.loss_points:.2f} points ({truth.count} objects)"
 
 
 def _megabytes(size: int) -> str:

@@ -17,6 +17,8 @@ from ..errors import BundleError
 from ..manifest import BundleVariant, Manifest, inside, read_manifest
 from ..runtimes.bundle_reader import choose_variant
 from ..verification import Failed, Limits, Measurement, Passed, Summary
+from .arguments import given_path
+from .inspect_command import truth_text
 from .progress import Progress, stage_progress
 
 if TYPE_CHECKING:
@@ -52,9 +54,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Run a bundle's graphs against the PyTorch model of the same checkpoint, and hold them to the "
         "limits that the bundle names. Exit status 0: passed, 1: failed, 3: nothing here can run them.",
     )
-    parser.add_argument("bundle", metavar="BUNDLE", type=Path)
-    parser.add_argument("--pictures", metavar="DIR", type=Path, help="measure on these instead of the built-in ones")
-    parser.add_argument("--checkpoint", metavar="FILE", type=Path, help="the weights, if they were not the model's own")
+    parser.add_argument("bundle", metavar="BUNDLE", type=given_path, help="a folder that sam-export wrote")
+    parser.add_argument(
+        "--pictures", metavar="DIR", type=given_path, help="your pictures to measure on, with ground truth if any"
+    )
+    parser.add_argument(
+        "--checkpoint", metavar="FILE", type=given_path, help="the weights, if they were not the model's own"
+    )
     parser.add_argument("--json", action="store_true", help="print every number for machines")
     parser.set_defaults(run=_run)
 
@@ -68,7 +74,7 @@ def verify_bundle(request: VerifyRequest, console: Console) -> int:
 
     Raises:
         BundleError: not a bundle, a damaged one, or one of other weights than the checkpoint's.
-        CheckpointError, ImageError: the weights or the pictures cannot be had.
+        CheckpointError, ImageError, GroundTruthError: the weights, pictures or ground truth cannot be had.
         NotVerifiableError, UnsupportedError: nothing here runs the graphs, or no prompt is stable.
     """
     manifest = read_manifest(request.bundle)
@@ -87,7 +93,8 @@ def measure(request: VerifyRequest, manifest: Manifest, progress: Progress | Non
     """Return the verdict on every variant of the bundle."""
     # Here and not above: `sam-export verify --help` needs no torch.
     from ..models import load
-    from ..verify.pictures import picture_set, pictures_in
+    from ..verify.ground_truth_folder import evaluation_pictures
+    from ..verify.pictures import picture_set
     from ..verify.suite import build_suite
 
     model = load(manifest.model.model, request.checkpoint, progress)
@@ -96,7 +103,7 @@ def measure(request: VerifyRequest, manifest: Manifest, progress: Progress | Non
             f"{request.bundle}: made from a checkpoint of sha256 {manifest.model.checkpoint_sha256[:12]}…, compared "
             f"with one of {model.checkpoint_sha256[:12]}…; give the right one with --checkpoint"
         )
-    pictures = pictures_in(request.pictures) if request.pictures else picture_set("gate")
+    pictures = evaluation_pictures(request.pictures) if request.pictures else picture_set("gate")
     suite = build_suite(model, pictures, progress=progress)
     return tuple(_verified(request.bundle, manifest, variant, suite, progress) for variant in manifest.variants)
 
@@ -137,6 +144,8 @@ def _print(bundle: Path, result: VariantResult, console: Console) -> None:
     console.print(Text(f"{bundle} variant {result.variant}, measured with {found.evaluated_by}"))
     console.print(table)
     console.print(Text(f"embeddings: least SNR {min(score.snr_db for score in found.tensors):.1f} dB"))
+    for truth in found.truth:
+        console.print(Text(truth_text(truth)))
     for note in found.notes:
         console.print(Text(f"note: {note}"))
     verdict = "passed" + (" (limits lowered by whoever made it)" if limits.lowered_by_user else "")

@@ -50,6 +50,27 @@ def test_narrow_terminals_lose_nothing(bundle: Path) -> None:
     assert "0" * 64 in "".join(text_of(bundle, 60).split())  # folded, not cut
 
 
+def test_ground_truth_is_shown_if_there_was_any(bundle: Path) -> None:
+    assert "ground truth" not in text_of(bundle)
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    manifest["variants"][0]["accuracy"]["truth"] = [
+        {
+            "kind": "truth box",
+            "count": 3,
+            "pictures": 1,
+            "reference_miou": 0.9,
+            "candidate_miou": 0.88,
+            "loss_points": 2.0,
+            "worst_loss_points": 3.0,
+            "worst_picture": "coins.png",
+            "worst_prompt": "truth box 0,0,9,9 (coins.png:1)",
+        }
+    ]
+    (bundle / "bundle.json").write_text(json.dumps(manifest))
+    shown = "truth box: mIoU 0.9000 PyTorch, 0.8800 exported, loss 2.00 points (3 objects) (reported, no limit)"
+    assert shown in text_of(bundle)
+
+
 def test_json_is_the_manifest(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(bundle), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads((bundle / "bundle.json").read_text())

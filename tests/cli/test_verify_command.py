@@ -18,6 +18,7 @@ from sam_export.verify.pictures import CROPS, picture_set
 from sam_export.verify.suite import build_suite
 
 from ..conftest import tiny_variant
+from ..verify.truth_folders import mask_png, picture, rectangles
 
 Capture = pytest.CaptureFixture[str]
 
@@ -50,6 +51,24 @@ def test_json_has_the_verdict(bundle: Path, capsys: Capture) -> None:
     (result,) = json.loads(capsys.readouterr().out)
     assert result["passed"]
     assert result["measurement"]["parity"]["count"] > 0
+
+
+@pytest.mark.usefixtures("known")
+def test_ground_truth_beside_the_pictures_is_measured(bundle: Path, tmp_path: Path, capsys: Capture) -> None:
+    picture(tmp_path / "a.png")
+    mask_png(tmp_path / "masks" / "a.png", rectangles((5, 5, 25, 35), (30, 5, 55, 30)))
+    assert main(["verify", str(bundle), "--pictures", str(tmp_path), "--json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    assert [(one["kind"], one["count"]) for one in result["measurement"]["truth"]] == [
+        ("truth box", 2),
+        ("truth point", 2),
+    ]
+    assert len(result["measurement"]["truth_scores"]) == 4
+    assert main(["verify", str(bundle), "--pictures", str(tmp_path)]) == 0
+    assert "truth box: mIoU" in capsys.readouterr().out
+    mask_png(tmp_path / "masks" / "b.png", rectangles((5, 5, 25, 35)))
+    assert main(["verify", str(bundle), "--pictures", str(tmp_path)]) == 2
+    assert "b.png: of none of the 1 pictures" in capsys.readouterr().err
 
 
 def test_other_weights_fail(bundle: Path, tiny_sam: SamModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from sam_export.verify.report import PromptKind, Report, ReportedCandidate, choose_cases, render_report
-from sam_export.verify.report_format import format_error, format_iou, format_snr, printable
+from sam_export.verify.report_format import format_error, format_iou, format_points, format_snr, printable
 from sam_export.verify.report_pictures import draw_case
 
-from .report_samples import LIMITS, candidate, case, report, scores, untrained
+from .report_samples import LIMITS, against_truth, candidate, case, report, scores, untrained
 
 VOID = {"meta", "img", "br", "hr", "input", "link"}
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7 * 7 }}\u202e\ud800"
@@ -291,6 +291,38 @@ def test_printed_numbers_never_flatter() -> None:
     assert format_error(0.05) == "0.0500"
     assert format_snr(34.999) == "34.9 dB"
     assert [format_snr(value) for value in (200.0, -200.0, math.nan)] == ["exact", "not a number", "not a number"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "printed"), [(0.001, "0.01"), (0.0, "0.00"), (-0.001, "0.00"), (-0.019, "-0.01"), (12.0, "12.00")]
+)
+def test_losses_are_rounded_up(loss: float, printed: str) -> None:
+    assert format_points(loss) == printed
+    assert format_points(math.nan) == "not a number"
+
+
+def test_ground_truth_has_a_section(passed: str) -> None:
+    assert "ground truth" not in Page(passed).text.lower()
+    text = Page(render_report(report(against_truth(candidate(cases=0))))).text
+    section = text[text.index("Against the ground truth") : text.index("Recipe")]
+    assert "truth box 3 on 1 picture 0.9123 0.9123 0.01 1.01 coins , truth box 0,0,2,9 (2)" in section
+    listed = section[section.index("3 prompts, largest loss first") :]
+    assert re.findall(r"\((\d)\) 0\.9000 (0\.8\d+) ([\d.]+)", listed) == [
+        ("2", "0.8750", "2.50"),
+        ("1", "0.8850", "1.50"),
+        ("0", "0.8950", "0.50"),
+    ]
+
+
+def test_ground_truth_of_thousands_of_objects_is_cut() -> None:
+    text = Page(render_report(report(against_truth(candidate(cases=0), 1000)))).text
+    assert "600 more prompts lost as much or less." in text
+
+
+def test_hostile_names_of_outlined_pictures_stay_text() -> None:
+    text = render_report(report(against_truth(candidate(cases=0), name=HOSTILE)))
+    assert Page(text).all("script") == []
+    text.encode("utf-8")
 
 
 def test_printable_keeps_letters_of_every_language() -> None:

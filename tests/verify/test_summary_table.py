@@ -7,7 +7,7 @@ import dataclasses
 from sam_export.verification import NotRunnable, Passed
 from sam_export.verify.summary_table import AccuracyRow, render_accuracy_markdown, render_accuracy_table
 
-from .report_samples import candidate, untrained
+from .report_samples import against_truth, candidate, untrained
 
 
 def rows() -> tuple[AccuracyRow, ...]:
@@ -36,6 +36,28 @@ def test_markdown_has_one_line_per_row() -> None:
     assert lines[1].startswith("| --- | --- | --- | ---: |")
     assert "not run" in lines[5]
     assert "coremltools is not installed" in lines[5]
+
+
+def test_ground_truth_has_a_table_of_its_own() -> None:
+    measured = against_truth(candidate(cases=0)).verification
+    extra = (AccuracyRow("openvino", "w8a8-dynamic", measured), AccuracyRow("onnx", "fp32", measured))
+    text = render_accuracy_table((*rows(), *extra))
+    lines = [line.split() for line in text.splitlines()]
+    assert ["openvino", "w8a8-dynamic", "box", "3", "0.9123", "0.9123", "0.01", "1.01"] in lines
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text[text.index("truth") :]
+    assert "truth" not in render_accuracy_table(rows())
+
+
+def test_markdown_of_ground_truth_is_a_second_table() -> None:
+    measured = against_truth(candidate(cases=0)).verification
+    table, against = render_accuracy_markdown((*rows(), AccuracyRow("onnx", "fp32", measured))).split("\n\n")
+    assert len(table.splitlines()) == 2 + len(rows()) + 1
+    assert against.splitlines() == [
+        "| target | precision | truth | objects | PyTorch mIoU | exported | loss | worst |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
+        "| onnx | fp32 | box | 3 | 0.9123 | 0.9123 | 0.01 | 1.01 |",
+    ]
 
 
 def test_markup_of_strangers_stays_text() -> None:
