@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,11 @@ import torch
 from torch import Size, Tensor
 
 from ..errors import CheckpointError, MissingDependencyError
+from .foreign_files import HEAD_BYTES, PICKLE_MAGIC, ZIP_MAGIC, describe
 
 WRAPPERS = ("model", "state_dict", "model_state_dict")
 PREFIXES = ("module.", "_orig_mod.")
 SHOWN = 4
-ZIP_MAGIC = b"PK\x03\x04"
-PICKLE_MAGIC = b"\x80"
 NEXT_STEP = "get it again, or give another file with --checkpoint"
 
 
@@ -90,15 +90,13 @@ def _advice(expected: int, missing: int, misshapen: int) -> str:
 def _read(path: Path) -> object:
     try:
         with path.open("rb") as stream:
-            head = stream.read(64)
+            head = stream.read(HEAD_BYTES)
     except OSError as exc:
         raise CheckpointError(f"{path}: cannot be read ({exc.strerror}); give the path of a checkpoint file") from exc
     if head[8:9] == b"{":
         return _read_safetensors(path)
     try:
-        return torch.load(
-            path, map_location="cpu", weights_only=True, mmap=True if head.startswith(ZIP_MAGIC) else None
-        )
+        return _load(path, mmap=head.startswith(ZIP_MAGIC))
     except pickle.UnpicklingError as exc:
         raise _pickle_error(path, str(exc), head) from exc
     # torch.load lets whatever its readers meet in a damaged file escape, AttributeError and AssertionError included.
@@ -107,7 +105,14 @@ def _read(path: Path) -> object:
             raise CheckpointError(
                 f"{path}: is a TorchScript archive, which holds code; give its state dict instead"
             ) from exc
-        raise _damaged(path, head, str(exc)) from exc
+        raise _damaged(path, head) from exc
+
+
+def _load(path: Path, *, mmap: bool) -> object:
+    with warnings.catch_warnings():
+        # About pickle protocols and the like: what it means for the user is said by our own error.
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap or None)
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -119,35 +124,23 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError) as exc:
-        raise CheckpointError(f"{path}: is not a whole safetensors file ({_one_line(str(exc))}); {NEXT_STEP}") from exc
+        raise CheckpointError(f"{path}: is a safetensors file that was cut short or damaged; {NEXT_STEP}") from exc
 
 
 def _pickle_error(path: Path, said: str, head: bytes) -> CheckpointError:
     asked = re.search(r"GLOBAL ([\w.]+)", said)
     # Text and random bytes name unknown pickle operations too; only a real pickle can mean them.
     if asked or ("nsupported" in said and head.startswith((ZIP_MAGIC, PICKLE_MAGIC))):
-        wants = f" (it asks for {asked[1]})" if asked else ""
+        wants = f" (it asks for {asked[1]})" if asked else " or objects other than tensors"
         return CheckpointError(
             f"{path}: holds pickled code{wants}, which is never run; if you trust it, save its tensors alone:"
             " torch.save(model.state_dict(), ...) or safetensors"
         )
-    return _damaged(path, head, said)
+    return _damaged(path, head)
 
 
-def _damaged(path: Path, head: bytes, said: str) -> CheckpointError:
-    known = {
-        b"": "is empty",
-        b"version https://git-lfs": "is a Git LFS pointer, not the file itself (run `git lfs pull`)",
-        b"<": "is a web page, not a checkpoint",
-    }
-    for start, meaning in known.items():
-        if head == start or (start and head.lstrip().startswith(start)):
-            return CheckpointError(f"{path}: {meaning}; {NEXT_STEP}")
-    return CheckpointError(f"{path}: is damaged, cut short or not a checkpoint ({_one_line(said)}); {NEXT_STEP}")
-
-
-def _one_line(text: str) -> str:
-    return (text.strip().splitlines() or ["no reason given"])[0][:160]
+def _damaged(path: Path, head: bytes) -> CheckpointError:
+    return CheckpointError(f"{path}: {describe(path, head)}; {NEXT_STEP}")
 
 
 def _unwrap(content: object) -> tuple[object, tuple[str, ...]]:

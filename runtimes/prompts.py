@@ -50,8 +50,10 @@ def one_prompt(
     """Return a single prompt as a batch of one: points [N, 2], labels [N], box [4] or [1, 4], mask [1, h, w].
 
     Raises:
-        RequestError: as `check_prompts`.
+        RequestError: as `check_prompts`, or several boxes.
     """
+    if box is not None and _several(box):
+        raise RequestError(f"box: {len(_numbers('box', box))} boxes given, allowed: one; predict_batch takes several")
     return check_prompts(
         None if point_coords is None else _shaped("point_coords", point_coords, ("N", 2))[np.newaxis],
         None if point_labels is None else _shaped("point_labels", point_labels, ("N",))[np.newaxis],
@@ -127,14 +129,23 @@ def _labelled_points(prompts: Prompts) -> tuple[NDArray[np.float64], NDArray[np.
     return np.concatenate(coords, axis=1), np.concatenate(labels, axis=1)
 
 
+def _several(box: ArrayLike) -> bool:
+    numbers = _numbers("box", box)
+    return numbers.ndim == 2 and len(numbers) > 1 and numbers.shape[1] == 4
+
+
 def _numbers(name: str, value: ArrayLike) -> NDArray[np.float64]:
     try:
         array = np.asarray(value)
-        if array.dtype.kind not in "iuf":
-            raise TypeError(f"dtype {array.dtype}")
-        numbers = array.astype(np.float64)
-    except (TypeError, ValueError) as exc:
+    except ValueError as exc:
+        raise RequestError(f"{name}: its rows differ in length; give as many numbers in each") from exc
+    except TypeError as exc:  # a tensor that lies on another device says so
         raise RequestError(f"{name}: not an array of numbers ({exc}); give a list or an array of int or float") from exc
+    if array.dtype.kind not in "iuf":
+        raise RequestError(
+            f"{name}: not an array of numbers (dtype {array.dtype}); give a list or an array of int or float"
+        )
+    numbers = array.astype(np.float64)
     if not np.isfinite(numbers).all():
         raise RequestError(f"{name}: holds NaN or infinity; give finite numbers")
     return numbers
@@ -176,7 +187,8 @@ def _points(
 
 
 def _count(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
+    """B x N, or N alone where there is one prompt."""
+    return " x ".join(map(str, shape if shape[0] > 1 else shape[1:]))
 
 
 def _check_labels(labels: NDArray[np.float64]) -> None:
@@ -205,7 +217,12 @@ def _boxes(boxes: ArrayLike, original_hw: tuple[int, int]) -> NDArray[np.float64
 
 
 def _mask(mask_input: ArrayLike, mask_hw: tuple[int, int]) -> FloatArray:
-    return _shaped("mask_input", mask_input, ("B", 1, *mask_hw)).astype(np.float32)
+    logits = _shaped("mask_input", mask_input, ("B", 1, *mask_hw))
+    if np.abs(logits).max() > np.finfo(np.float32).max:
+        raise RequestError(
+            f"mask_input: reaches {np.abs(logits).max():.3g}, allowed: float32; give low_res_masks as is"
+        )
+    return logits.astype(np.float32)
 
 
 def _check_same_batch(parts: dict[str, Array | None]) -> None:

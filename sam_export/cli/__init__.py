@@ -17,6 +17,8 @@ from importlib.metadata import version
 from typing import Any, NoReturn
 
 from ..errors import MissingDependencyError, RequestError, SamExportError
+from .mistakes import closest, error_line, left_over, reworded, unknown_word
+from .words import with_negative_numbers
 
 COMMANDS: Mapping[str, str] = {
     "export": "export_command",
@@ -52,7 +54,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{**options, "allow_abbrev": False})
 
     def error(self, message: str) -> NoReturn:
-        raise RequestError(f"{message}; see `{self.prog} --help`")
+        raise RequestError(f"{reworded(message)}; see `{self.prog} --help`")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,33 +63,52 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a path may hold what the terminal cannot show
-    if not words or words[0] in {"-h", "--help", "help"}:
-        sys.stdout.write(HELP)
-        return 0
-    if words[0] == "--version":
-        sys.stdout.write(f"sam-export {version('sam-export')}\n")
+    text = _text_asked_for(words)
+    if text is not None:
+        sys.stdout.write(text)
         return 0
     try:
         return run(words)
     except SamExportError as exc:
-        sys.stderr.write(f"sam-export: {exc}\n")
+        sys.stderr.write(f"{error_line(exc)}\n")
         return exc.exit_status
     except BrokenPipeError:
         # Whoever read the output has seen enough. Python would complain once more when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as exc:
+        # A path that no command foresaw: a name too long, a disk that went away. Without a name it is a bug of ours.
+        if exc.filename is None:
+            raise
+        sys.stderr.write(f"{error_line(f'{exc.filename}: {exc.strerror}; give another path, or mend this one')}\n")
+        return RequestError.exit_status
     except KeyboardInterrupt:
         sys.stderr.write("sam-export: interrupted; nothing half-written was left\n")
         return INTERRUPTED
 
 
+def _text_asked_for(words: Sequence[str]) -> str | None:
+    """Return the help or the version, if that is all that the words ask for."""
+    if not words or words[0] in {"-h", "--help"} or list(words) == ["help"]:
+        return HELP
+    return f"sam-export {version('sam-export')}\n" if words[0] in {"-V", "--version", "version"} else None
+
+
 def run(words: Sequence[str]) -> int:
     """Return the exit status of the command that the words ask for; without one, they are of `export`."""
+    if words[0] == "help":
+        words = [words[1], "--help"]
     command = words[0] if words[0] in COMMANDS else DEFAULT_COMMAND
     parser = Parser(prog="sam-export")
+    subparsers = parser.add_subparsers(required=True)
     try:
-        importlib.import_module(f".{COMMANDS[command]}", __name__).add_parser(parser.add_subparsers(required=True))
-        args = parser.parse_args(words if words[0] == command else [DEFAULT_COMMAND, *words])
+        if words[0] != command and not words[0].startswith("-"):
+            _require_model(words[0])
+        importlib.import_module(f".{COMMANDS[command]}", __name__).add_parser(subparsers)
+        full = words if words[0] == command else [DEFAULT_COMMAND, *words]
+        args, unused = parser.parse_known_args(with_negative_numbers(full))
+        if unused:
+            raise left_over(command, unused, subparsers.choices[command].format_help())
         status: int = args.run(args)
     except ModuleNotFoundError as exc:
         # Those who only run bundles have no torch; a module of our own that is missing is a bug.
@@ -97,3 +118,16 @@ def run(words: Sequence[str]) -> int:
             f"`sam-export {command}` needs the package {exc.name}, which is missing; pip install 'sam-export[all]'"
         ) from exc
     return status
+
+
+def _require_model(word: str) -> None:
+    """Raise unless the first word, which is no command, names a model."""
+    try:
+        from ..models import VARIANTS
+    except ModuleNotFoundError:
+        # Which models there are is not known here, but a mistyped command can still be told.
+        if closest(word, COMMANDS) is None:
+            raise
+        raise unknown_word(word, COMMANDS, ()) from None
+    if word not in VARIANTS:
+        raise unknown_word(word, COMMANDS, VARIANTS)

@@ -16,6 +16,8 @@ from ..models import DEFAULT_VARIANT, VARIANTS
 from ..pipeline import REPORT_NAME, ExportRequest, Outcome, export_bundles
 from ..verification import Passed
 from ..verify.summary_table import AccuracyRow, accuracy_table, render_accuracy_markdown
+from .arguments import given_path, number, whole_number
+from .mistakes import error_line
 from .progress import stage_progress
 
 
@@ -30,24 +32,35 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("model", nargs="?", default=DEFAULT_VARIANT, metavar="MODEL", help=_model_help())
     parser.add_argument("--target", nargs="+", default=(), metavar="T", help=f"of {', '.join(TARGETS)}")
     parser.add_argument("--precision", nargs="+", default=(), metavar="P", help=_precision_help())
-    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="fine-tuned weights of the model's family")
     parser.add_argument(
-        "--evaluation", type=Path, metavar="DIR", help="pictures to measure on, instead of the built-in"
+        "--checkpoint", type=given_path, metavar="FILE", help="fine-tuned weights of the model's family"
     )
     parser.add_argument(
-        "--min-iou", type=float, metavar="X", help="mean mask IoU to demand; the bundle says so if lowered"
+        "--evaluation", type=given_path, metavar="DIR", help="your pictures to measure on, with ground truth if any"
     )
-    parser.add_argument("--minimum-ios", type=int, metavar="N", help="Core ML: oldest iOS, 16 (default), 17 or 18")
+    parser.add_argument(
+        "--min-iou", type=number, metavar="X", help="mean mask IoU to demand; the bundle says so if lowered"
+    )
+    parser.add_argument(
+        "--minimum-ios", type=whole_number, metavar="N", help="Core ML: oldest iOS, 16 (default), 17 or 18"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace bundles that exist")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the outcomes for machines")
     form.add_argument("--markdown", action="store_true", help="print the table as Markdown")
-    parser.add_argument("-o", "--out", type=Path, default=Path("dist"), metavar="DIR", help="where bundles go (dist)")
+    parser.add_argument(
+        "-o", "--out", type=given_path, default=Path("dist"), metavar="DIR", help="where bundles go (dist)"
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Return 0, or the lowest status among what went wrong: 1 a gate failed, 2 bad request, 3 not verifiable here."""
+    swapped = [name for name in args.target if name in VARIANTS]
+    if swapped:
+        raise RequestError(
+            f"{swapped[0]!r} is a model, given as a target; the model comes first: sam-export {swapped[0]} --target T"
+        )
     if args.minimum_ios is not None and "coreml" not in args.target:
         raise RequestError(f"--minimum-ios {args.minimum_ios} is for coreml, which is not a target here; leave it out")
     request = ExportRequest(
@@ -72,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         print_outcomes(outcomes, Console())
     for outcome in outcomes:
         if outcome.error is not None:
-            errors.print(f"sam-export: {outcome.error}", markup=False, highlight=False, soft_wrap=True)
+            errors.print(error_line(outcome.error), markup=False, highlight=False, soft_wrap=True)
     return exit_status(outcomes)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from ..runtimes import Segmenter, open_bundle, read_image
 from ..runtimes.coco import ScoredMask, coco_document
 from ..runtimes.drawing import DrawnObject, draw_overlay
 from ..staging import staged_folder
+from .arguments import given_path, given_text, whole_number
 
 OVERLAY = "overlay.png"
 ANNOTATIONS = "coco.json"
@@ -36,6 +37,11 @@ class ObjectPrompt:
     @property
     def kinds(self) -> tuple[str, ...]:
         return ("box",) * (self.box is not None) + ("point",) * bool(self.points)
+
+    @property
+    def all_outside(self) -> bool:
+        """Whether it says only where the object is not, which SAM answers with whatever it likes."""
+        return self.box is None and PointLabel.FOREGROUND not in self.labels
 
     @property
     def text(self) -> str:
@@ -66,13 +72,17 @@ class SegmentRequest:
 
 @dataclass(frozen=True)
 class ObjectRow:
-    """One object as `segment --json` gives it. `unverified`: kinds of prompt that the bundle was not gated on."""
+    """One object as `segment --json` gives it.
+
+    `unverified`: kinds of prompt that the bundle was not gated on. `notes`: what one should know before using the mask.
+    """
 
     prompt: str
     mask: str
     iou_prediction: float
     area: int
     unverified: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -91,15 +101,22 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Every --box is an object of its own. Without a box, all --point together mean one object; "
         "with one box they refine it; with several boxes they are refused, since they could belong to any.",
     )
-    parser.add_argument("bundle", metavar="BUNDLE", type=Path)
-    parser.add_argument("image", metavar="IMAGE", type=Path)
+    parser.add_argument("bundle", metavar="BUNDLE", type=given_path, help="a folder that sam-export wrote")
+    parser.add_argument("image", metavar="IMAGE", type=given_path, help="a picture file")
     parser.add_argument("--box", metavar="X0,Y0,X1,Y1", action="append", default=[], help="in pixels of the picture")
     parser.add_argument(
         "--point", metavar="X,Y[,LABEL]", action="append", default=[], help="label 1 inside (default), 0 outside"
     )
-    parser.add_argument("-o", "--out", metavar="DIR", type=Path, required=True, help="folder to write")
-    parser.add_argument("--threads", type=int, help="threads of the engine (default: its own choice)")
-    parser.add_argument("--provider", help="ONNX Runtime provider, OpenVINO device or Core ML compute unit")
+    parser.add_argument("-o", "--out", metavar="DIR", type=given_path, required=True, help="folder to write")
+    parser.add_argument(
+        "--threads", type=whole_number, metavar="N", help="threads of the engine (default: its own choice)"
+    )
+    parser.add_argument(
+        "--provider",
+        type=given_text,
+        metavar="NAME",
+        help="ONNX Runtime provider, OpenVINO device or Core ML compute unit",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier result of this command")
     parser.add_argument("--json", action="store_true", help="print the result for machines")
     parser.set_defaults(run=_run)
@@ -197,6 +214,9 @@ def _segment(segmenter: Segmenter, prompt: ObjectPrompt) -> Segmented:
 
 def _require_replaceable(out: Path, *, overwrite: bool) -> None:
     """Raise unless the folder is free, empty, or an earlier result that may be replaced as a whole."""
+    above = next((folder for folder in out.parents if folder.exists()), out)
+    if not above.is_dir():
+        raise OutputError(f"{out}: {above} is a file, not a folder; give another -o")
     if not out.exists():
         return
     if not out.is_dir():
@@ -232,7 +252,17 @@ def _write(folder: Path, image_name: str, image: ImageArray, objects: Sequence[S
 def _row(index: int, found: Segmented, segmenter: Segmenter) -> ObjectRow:
     unverified = tuple(kind for kind in found.prompt.kinds if kind not in segmenter.mask_rule.prompts)
     area = int(np.count_nonzero(found.mask))
-    return ObjectRow(found.prompt.text, _mask_name(index), found.iou_prediction, area, unverified)
+    notes = tuple(_notes(found.prompt, area, unverified))
+    return ObjectRow(found.prompt.text, _mask_name(index), found.iou_prediction, area, unverified, notes)
+
+
+def _notes(prompt: ObjectPrompt, area: int, unverified: Sequence[str]) -> Iterator[str]:
+    for kind in unverified:
+        yield f"this model was not trained to answer to a {kind}, and the bundle's accuracy does not cover it"
+    if prompt.all_outside:
+        yield "no point lies inside the object (label 1) and there is no box, so the mask is of nothing in particular"
+    if not area:
+        yield "the mask is empty: the model sees no object there"
 
 
 def _print(result: SegmentResult, console: Console, *, as_json: bool) -> None:
@@ -245,9 +275,5 @@ def _print(result: SegmentResult, console: Console, *, as_json: bool) -> None:
         f"  {row.mask}  predicted IoU {row.iou_prediction:.3f}, {row.area} pixels, {row.prompt}"
         for row in result.objects
     ]
-    lines += [
-        f"  {row.mask}  this model was not trained to answer to a {kind}, and the bundle's accuracy does not cover it"
-        for row in result.objects
-        for kind in row.unverified
-    ]
+    lines += [f"  {row.mask}  note: {note}" for row in result.objects for note in row.notes]
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,10 @@ def test_help_names_every_command_and_target(words: list[str], capsys: Capture) 
     assert "{" + ",".join(TARGETS) + "}" in HELP
 
 
-def test_version(capsys: Capture) -> None:
-    assert main(["--version"]) == 0
-    assert capsys.readouterr().out.startswith("sam-export ")
+@pytest.mark.parametrize("word", ["--version", "-V", "version"])
+def test_version(word: str, capsys: Capture) -> None:
+    assert main([word]) == 0
+    assert capsys.readouterr().out == f"sam-export {version('sam-export')}\n"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -48,7 +50,7 @@ def test_every_command_explains_itself(command: str, capsys: Capture) -> None:
     [
         (["lite_medsam"], "--target"),
         (["lite_medsam", "--target", "onnx", "--colour"], "--colour"),
-        (["sam_vit_z", "--target", "onnx"], "choose one of lite_medsam, mobile_sam"),
+        (["sam_vit_z", "--target", "onnx"], "models: lite_medsam, mobile_sam"),
         (["lite_medsam", "--target", "tflite"], "choose one of onnx, openvino, coreml"),
         (["lite_medsam", "--target", "onnx", "--precision", "int3"], "choose one of fp32, fp16"),
         (["lite_medsam", "--target", "onnx", "--min-iou", "2"], "at most 1"),

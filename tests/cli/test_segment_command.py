@@ -97,6 +97,27 @@ def test_a_kind_of_prompt_that_was_not_verified_is_said_so(
     assert "not trained to answer to a point" in capsys.readouterr().out
 
 
+def test_points_outside_alone_are_said_to_mean_nothing(
+    bundle: Path, image: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert segment(bundle, image, out, "--point", "5,5,0") == 0
+    assert "mask_0.png  note: no point lies inside the object (label 1) and there is no box" in capsys.readouterr().out
+    for clear in (("--point", "5,5,0", "--point", "50,30"), ("--point", "5,5,0", "--box", "10,10,50,40")):
+        assert segment(bundle, image, out, *clear, "--overwrite", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["objects"][0]["notes"] == []
+
+
+def test_an_empty_mask_is_said_to_be_empty(
+    bundle: Path, image: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = bundle / "bundle.json"
+    manifest.write_text(manifest.read_text().replace('"threshold": 0.0', '"threshold": 1e9'))
+    assert segment(bundle, image, out, "--box", "10,10,50,40", "--json") == 0
+    (row,) = json.loads(capsys.readouterr().out)["objects"]
+    assert row["area"] == 0
+    assert row["notes"] == ["the mask is empty: the model sees no object there"]
+
+
 BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "no prompt": ((), "no prompt given; give --box x0,y0,x1,y1 or --point x,y[,label]"),
     "points beside two boxes": (("--box", "1,1,9,9", "--box", "2,2,9,9", "--point", "3,3"), "could mean any of them"),
@@ -106,6 +127,8 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "an unknown label": (("--point", "1,1,7"), "label 7; allowed: 1 inside the object, 0 outside"),
     "an inverted box": (("--box", "50,50,10,10"), "box 50,50,10,10: empty or inverted"),
     "a box outside": (("--box", "500,5,600,50"), "box 500,5,600,50: reaches outside the picture; allowed: x 0..100"),
+    "a negative box": (("--box", "-5,10,20,30"), "box -5,10,20,30: reaches outside the picture; allowed: x 0..100"),
+    "a negative point": (("--point", "-3,4,1"), "point -3,4: outside the picture; allowed: x 0..100"),
     "a NaN": (("--box", "nan,1,9,9"), "box: holds NaN"),
     "no thread": (("--box", "1,1,9,9", "--threads", "0"), "threads 0"),
     "an unknown provider": (("--box", "1,1,9,9", "--provider", "Abacus"), "'Abacus'"),
@@ -158,6 +181,15 @@ def test_the_output_is_a_file(bundle: Path, image: Path, out: Path, capsys: pyte
     assert segment(bundle, image, out, "--box", "1,1,9,9", "--overwrite") == 2
     assert "is a file; give a folder" in capsys.readouterr().err
     assert out.read_text() == "mine"
+
+
+def test_the_output_lies_below_a_file(bundle: Path, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert segment(bundle, image, image / "a" / "b", "--box", "1,1,9,9") == 2
+    assert f"{image} is a file, not a folder; give another -o" in capsys.readouterr().err
+
+
+def test_a_box_may_reach_one_pixel_outside(bundle: Path, image: Path, out: Path) -> None:
+    assert segment(bundle, image, out, "--box", "-1,10,50,40") == 0
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES], ids=["disk full", "no permission"])

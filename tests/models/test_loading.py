@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -144,16 +145,73 @@ def test_cut_short(file: Path, weights: dict[str, Tensor], kind: str, kept: floa
         (b"<!DOCTYPE html><html>", "is a web page"),
         (b"\n<html>", "is a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "Git LFS pointer"),
-        (b"not a checkpoint at all" * 10, "is damaged"),
-        (bytes(range(256)) * 4, "is damaged"),
-        (b"PK\x03\x04" + bytes(500), "is damaged"),
-        (b"\xff" * 8 + b"{}", "safetensors"),
+        (b"not a checkpoint at all" * 10, "is a text file"),
+        (("a" + "ü" * 100).encode(), "is a text file"),
+        (b'{"weights": [1, 2]}', "is a text file"),
+        (bytes(range(256)) * 4, "is not a checkpoint, or its start is damaged"),
+        (b"PK\x03\x04" + bytes(500), "cut short or damaged"),
+        (b"\xff" * 8 + b"{}", "safetensors file that was cut short or damaged"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(90), "is a PNG picture"),
+        (b"\xff\xd8\xff\xe0" + bytes(90), "is a JPEG picture"),
+        (b"\x1f\x8b\x08" + bytes(90), "is compressed by gzip"),
+        (b"\x93NUMPY" + bytes(90), "is a NumPy array"),
+        (b"\x08\x08\x12\x07pytorch" + bytes(90), "looks like an ONNX graph"),
+        (pickle.dumps({"lr": 0.1}, protocol=2), "is a pickle that torch.save did not write"),
     ],
-    ids=["empty", "html", "html after a line", "lfs", "text", "bytes", "zip head", "safetensors head"],
+    ids=[
+        "empty",
+        "html",
+        "html after a line",
+        "lfs",
+        "text",
+        "text cut in a character",
+        "json",
+        "bytes",
+        "zip head",
+        "safetensors head",
+        "png",
+        "jpeg",
+        "gzip",
+        "numpy",
+        "onnx",
+        "pickle",
+    ],
 )
 def test_what_is_no_checkpoint(file: Path, content: bytes, said: str) -> None:
     file.write_bytes(content)
     assert said in refusal(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("notes.txt", "is a zip archive that torch.save did not write"), ("a.npy", "holds NumPy arrays")]
+)
+def test_zip_archives_of_others(file: Path, name: str, said: str) -> None:
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(name, "content")
+    assert said in refusal(file)
+
+
+@pytest.mark.parametrize("protocol", [4, 5])
+def test_a_pickle_of_another_program(file: Path, protocol: int, recwarn: pytest.WarningsRecorder) -> None:
+    """torch warns of the protocol in three lines of its own, which say nothing to whoever gave the file."""
+    file.write_bytes(pickle.dumps({"lr": 0.1}, protocol=protocol))
+    assert "holds pickled code or objects other than tensors" in refusal(file)
+    assert not recwarn.list
+
+
+FOREIGN_WORDS = ("weights_only", "torch.load", "enforce fail", "Errno", "Unsupported", "magic number", "PyTorch 2")
+
+
+def test_no_sentence_of_the_reader_reaches_the_user(file: Path, weights: dict[str, Tensor]) -> None:
+    torch.save(weights, file)
+    zipped = file.read_bytes()
+    torch.save(weights, file, _use_new_zipfile_serialization=False)
+    legacy = file.read_bytes()
+    for content in (zipped[:-400], legacy[:-10], legacy[:40], b"some text", bytes(300), b"PK\x03\x04" + bytes(99)):
+        file.write_bytes(content)
+        said = refusal(file)
+        assert [word for word in FOREIGN_WORDS if word in said] == []
+        assert len(said) < len(str(file)) + 150
 
 
 def test_every_byte_of_the_pickle_flipped_is_an_error_or_harmless(file: Path, weights: dict[str, Tensor]) -> None:

@@ -23,18 +23,66 @@ def test_masks_are_tinted_and_the_rest_stays() -> None:
     pixels = np.asarray(draw_overlay(GREY, [LEFT]))
     assert pixels.shape == GREY.shape
     assert (pixels[LEFT.mask] != 100).any(axis=-1).all()
-    outside = ~LEFT.mask
-    assert (pixels[outside] == 100).all()
+    far = np.ones((60, 80), bool)
+    far[9:51, 4:36] = False
+    assert (pixels[far] == 100).all()
+    assert (pixels[30, 35] < 100).all()  # the dark edge beside the outline
     assert tuple(pixels[10, 20]) == object_colour(0)  # outline and box, in full colour
     assert tuple(pixels[30, 20]) != object_colour(0)  # inside, tinted
 
 
+def changed_by(one: list[DrawnObject], other: list[DrawnObject], image: np.ndarray = GREY) -> np.ndarray:
+    """Where two overlays differ, [H, W] bool."""
+    return (np.asarray(draw_overlay(image, one)) != np.asarray(draw_overlay(image, other))).any(axis=-1)
+
+
 def test_points_are_drawn() -> None:
-    without = DrawnObject(RIGHT.mask)
-    changed = (np.asarray(draw_overlay(GREY, [RIGHT])) != np.asarray(draw_overlay(GREY, [without]))).any(axis=-1)
+    changed = changed_by([RIGHT], [DrawnObject(RIGHT.mask)])
     assert changed[30, 60]
     assert changed[5, 50]
-    assert changed.sum() < 200
+    assert changed.sum() < 250
+    assert tuple(np.asarray(draw_overlay(GREY, [RIGHT]))[30, 60]) == object_colour(0)
+
+
+@pytest.mark.parametrize("ground", [0, 255], ids=["black", "white"])
+@pytest.mark.parametrize("label", [0, 1], ids=["outside", "inside"])
+def test_points_stand_out_on_every_ground(ground: int, label: int) -> None:
+    image = np.full((60, 80, 3), ground, np.uint8)
+    empty = np.zeros((60, 80), bool)
+    pixels = np.asarray(draw_overlay(image, [DrawnObject(empty, points=((40.5, 30.5),), labels=(label,))])).astype(int)
+    assert (np.abs(pixels - ground).sum(axis=-1) > 600).sum() > 5
+
+
+@pytest.mark.parametrize("point", [(0, 0), (80, 60), (80, 0)], ids=str)
+@pytest.mark.parametrize("label", [0, 1])
+def test_points_at_the_border(point: tuple[float, float], label: int) -> None:
+    drawn = DrawnObject(np.zeros((60, 80), bool), points=(point,), labels=(label,))
+    assert changed_by([drawn], []).any()
+
+
+def test_a_tint_hides_no_outline() -> None:
+    inner, outer = DrawnObject(mask_of(slice(20, 30), slice(20, 30))), DrawnObject(mask_of(slice(5, 55), slice(5, 75)))
+    assert tuple(np.asarray(draw_overlay(GREY, [inner, outer]))[20, 25]) == object_colour(0)
+
+
+def test_several_objects_have_a_number_each() -> None:
+    """Two boxes that differ in nothing but their place look different: by their tags."""
+    empty = np.zeros((60, 80), bool)
+    one, two = DrawnObject(empty, box=(5, 20, 35, 50)), DrawnObject(empty, box=(45, 20, 75, 50))
+    pixels = np.asarray(draw_overlay(GREY, [one, two]))
+    tags = pixels[9:20, 5:16], pixels[9:20, 45:56]
+    for tag, index in zip(tags, range(2), strict=True):
+        painted = (tag == object_colour(index)).all(axis=-1)
+        assert painted[0].all(), "the tag lies above the box"
+        assert not painted.all(), "it has a number"
+    assert not changed_by([one], [])[:20].any(), "one object needs no number"
+
+
+def test_a_tag_stays_in_the_picture() -> None:
+    empty = np.zeros((60, 80), bool)
+    other = DrawnObject(empty, box=(60, 40, 70, 50))
+    pixels = np.asarray(draw_overlay(GREY, [DrawnObject(empty, box=(-1, 0, 30, 30)), other]))
+    assert (pixels[:10, :10] == object_colour(0)).all(axis=-1).sum() > 50
 
 
 def test_the_picture_itself_is_left_alone() -> None:

@@ -89,12 +89,21 @@ def test_overhang_goes_to_the_decoder_unclipped() -> None:
 
 
 MASK = np.zeros((1, CELLS, CELLS))
+
+
+class Elsewhere:
+    """An array that cannot be read here, as a tensor of a graphics card."""
+
+    def __array__(self, *_: object, **__: object) -> np.ndarray:
+        raise TypeError("it lies on another device")
+
+
 REFUSED: dict[str, tuple[Given, str]] = {
     "nothing": ({}, "no point and no box given; give point_coords with point_labels, a box, or both"),
     "a mask alone": ({"mask_input": MASK}, "no point and no box given"),
     "points without labels": ({"point_coords": [[1, 2]]}, "point_labels is missing"),
     "labels without points": ({"point_labels": [1], **BOX}, "point_coords is missing"),
-    "more labels than points": ({"point_coords": [[1, 2]], "point_labels": [1, 0]}, "1 x 2 labels for 1 x 1 points"),
+    "more labels than points": ({"point_coords": [[1, 2]], "point_labels": [1, 0]}, "2 labels for 1 points"),
     "unknown label": ({"point_coords": [[1, 2]], "point_labels": [4]}, "4 is no label; allowed: 1 foreground, 0 back"),
     "box label": ({"point_coords": [[1, 2]], "point_labels": [2]}, "2 is no label"),
     "padding label": ({"point_coords": [[1, 2]], "point_labels": [-1]}, "-1 is no label"),
@@ -108,7 +117,7 @@ REFUSED: dict[str, tuple[Given, str]] = {
     "NaN point": ({"point_coords": [[NAN, 2]], "point_labels": [1]}, "point_coords: holds NaN or infinity"),
     "infinite point": ({"point_coords": [[1, INFINITY]], "point_labels": [1]}, "holds NaN or infinity"),
     "words": ({"point_coords": [["a", "b"]], "point_labels": [1]}, "not an array of numbers"),
-    "ragged": ({"point_coords": [[1, 2], [3]], "point_labels": [1, 1]}, "not an array of numbers"),
+    "ragged": ({"point_coords": [[1, 2], [3]], "point_labels": [1, 1]}, "its rows differ in length"),
     "None inside": ({"point_coords": [[None, 2]], "point_labels": [1]}, "not an array of numbers"),
     "point left of the picture": (
         {"point_coords": [[-0.5, 2]], "point_labels": [1]},
@@ -124,7 +133,7 @@ REFUSED: dict[str, tuple[Given, str]] = {
     "box elsewhere": ({"box": [500, 500, 600, 600]}, "reaches outside the picture"),
     "box in the overhang alone": ({"box": [128.2, 0, 129, 30]}, "lies outside the picture"),
     "box of x, y, width": ({"box": [4, 6, 100]}, r"box: shape \[3\], allowed: \[4\] or \[1, 4\]"),
-    "two boxes": ({"box": [[4, 6, 100, 30]] * 2}, r"box: shape \[2, 4\], allowed: \[4\] or \[1, 4\]"),
+    "two boxes": ({"box": [[4, 6, 100, 30]] * 2}, "2 boxes given, allowed: one; predict_batch takes several"),
     "NaN box": ({"box": [4, NAN, 100, 30]}, "box: holds NaN"),
     "mask without its axis": (
         {**BOX, "mask_input": MASK[0]},
@@ -132,6 +141,8 @@ REFUSED: dict[str, tuple[Given, str]] = {
     ),
     "mask of another size": ({**BOX, "mask_input": np.zeros((1, 8, 8))}, r"mask_input: shape \[1, 8, 8\]"),
     "a full-size bool mask": ({**BOX, "mask_input": np.zeros((1, HEIGHT, WIDTH), bool)}, "not an array of numbers"),
+    "a mask beyond float32": ({**BOX, "mask_input": MASK.astype(float) + 1e300}, "reaches 1e.300, allowed: float32"),
+    "a tensor elsewhere": ({"box": Elsewhere()}, "not an array of numbers .it lies on another device"),
     "NaN mask": ({**BOX, "mask_input": MASK + NAN}, "mask_input: holds NaN"),
 }
 
