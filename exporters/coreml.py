@@ -6,6 +6,7 @@ until something is exported.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +48,8 @@ class CoreMl:
         path = out_dir / f"{component.contract.component}.mlpackage"
         recipe = _recipe(component, precision, options)
         model = convert(component, precision, options.minimum_ios)
-        write_package(model, component.contract, path, _facts(recipe, options))
-        _check_saved(path, component, precision)
+        write_package(model, component, path, _facts(recipe, options))
+        _check_saved(path, component, recipe.precision)
         return Graph(component.contract, self.name, recipe, path, package_files(path))
 
     def check_options(self, options: ExportOptions) -> None:
@@ -59,26 +60,28 @@ class CoreMl:
 
 
 def _recipe(component: Component, precision: str, options: ExportOptions) -> Recipe:
-    """Storage and compute are one on Core ML: each value is stored and computed in its own type."""
+    """Storage and compute are one on Core ML, unless a quantizer rounded weights: `precision` is that of the rest."""
     from .coreml_convert import LARGEST_SIZE
 
     reason = "rounding to fp16 moves what it computes by more than the rest of the graph together"
     kept = component.float32_modules if precision == "fp16" else ()
     axes = {axis for spec in component.contract.inputs for axis in spec.shape if isinstance(axis, str)}
     sizes = tuple(f"{axis} from 1 to {LARGEST_SIZE[axis]}" for axis in sorted(axes))
-    return Recipe(
-        precision,
-        storage=precision,
+    given = component.recipe or Recipe(precision, storage=precision, compute=precision)
+    return replace(
+        given,
         compute=precision,
-        layers=tuple(LayerChoice(module, "fp32", reason) for module in kept),
-        notes=(f"iOS {options.minimum_ios} or later", *sizes),
+        layers=(*given.layers, *(LayerChoice(module, "fp32", reason) for module in kept)),
+        notes=(*given.notes, f"iOS {options.minimum_ios} or later", *sizes),
     )
 
 
 def _facts(recipe: Recipe, options: ExportOptions) -> dict[str, str]:
     """What the package says of itself beyond Core ML's own fields."""
-    kept = {"float32_modules": ", ".join(choice.pattern for choice in recipe.layers)} if recipe.layers else {}
-    return {"precision": recipe.precision, "minimum_ios": str(options.minimum_ios)} | kept
+    kept = [choice.pattern for choice in recipe.layers if choice.precision == "fp32"]
+    facts = {"precision": recipe.precision, "storage": recipe.storage, "compute": recipe.compute}
+    facts["minimum_ios"] = str(options.minimum_ios)
+    return facts | ({"float32_modules": ", ".join(kept)} if kept else {})
 
 
 def _check_saved(path: Path, component: Component, precision: str) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 
 import coremltools as ct
 
-from ..contract import GraphContract
+from ..models.components import Component
+from .tool import TOOL, tool_version, weights_facts
 
 MODEL_FILE = Path("Data/com.apple.CoreML/model.mlmodel")
 # For ExecuTorch's debugger, with no entries that an app could use.
@@ -21,14 +22,15 @@ DATED_METADATA = ("com.github.apple.coremltools.conversion_date",)
 TOOLS = ("sam-export", "torch", "coremltools", "numpy")
 
 
-def write_package(model: ct.models.MLModel, contract: GraphContract, path: Path, facts: Mapping[str, str]) -> None:
+def write_package(model: ct.models.MLModel, component: Component, path: Path, facts: Mapping[str, str]) -> None:
     """Write the package to `path`, replacing what is there.
 
     Two exports of the same component are equal byte by byte: no dates, protobuf maps in order, and the
-    package's identifiers derived from its paths instead of drawn at random. `facts` go to the metadata.
+    package's identifiers derived from its paths instead of drawn at random. `facts` go to the metadata, beside whose
+    weights these are.
     """
     spec = model.get_spec()
-    _describe(spec, contract, facts)
+    _describe(spec, component, facts)
     shutil.rmtree(path, ignore_errors=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     model.save(str(path))
@@ -42,15 +44,19 @@ def package_files(path: Path) -> tuple[str, ...]:
     return tuple(sorted(file.relative_to(path.parent).as_posix() for file in path.rglob("*") if file.is_file()))
 
 
-def _describe(spec: Any, contract: GraphContract, facts: Mapping[str, str]) -> None:
-    metadata = spec.description.metadata
+def _describe(spec: Any, component: Component, facts: Mapping[str, str]) -> None:
+    contract, metadata = component.contract, spec.description.metadata
     metadata.shortDescription = f"Segment Anything, {contract.component.replace('_', ' ')}"
-    metadata.author = "sam-export"
-    metadata.versionString = importlib.metadata.version("sam-export")
+    metadata.author = TOOL
+    metadata.versionString = tool_version()
+    if component.card is not None:
+        metadata.shortDescription += f" of {component.card.model}"
+        metadata.license = component.card.license
     for key in DATED_METADATA:
         metadata.userDefined.pop(key, None)
     tools = {f"sam_export.tools.{name}": importlib.metadata.version(name) for name in TOOLS}
-    metadata.userDefined.update(tools | {f"sam_export.{key}": value for key, value in facts.items()})
+    own = {f"sam_export.{key}": value for key, value in {**weights_facts(component), **facts}.items()}
+    metadata.userDefined.update(tools | own)
     for tensors, features in (
         (contract.inputs, spec.description.input),
         (contract.outputs, spec.description.output),

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..contract import Graph, GraphContract, LayerChoice, Recipe
+from ..contract import Graph, LayerChoice, Recipe
 from ..optional import import_optional
 from .target import ExportOptions
-from .tool import TOOL, tool_version
+from .tool import TOOL, tool_version, weights_facts
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -46,6 +46,10 @@ class Onnx:
         """
         del options
         model, recipe = build(component, precision)
+        if component.recipe is not None:
+            from .onnx_quantized import round_biases
+
+            round_biases(model)
         path = out_dir / f"{component.contract.component}.onnx"
         files = save(model, path)
         return Graph(component.contract, self.name, recipe, path, files)
@@ -64,7 +68,8 @@ def build(component: Component, precision: str) -> tuple[ir.Model, Recipe]:
     if precision == "fp16":
         recipe = _convert_to_float16(model, component)
         infer_shapes(model)
-    _describe(model, component.contract, precision)
+    recipe = component.recipe or recipe
+    _describe(model, component, recipe.precision)
     check_domains(model, "export")
     check_tensors(model, component.contract)
     return model, recipe
@@ -102,8 +107,9 @@ def _convert_to_float16(model: ir.Model, component: Component) -> Recipe:
     )
 
 
-def _describe(model: ir.Model, contract: GraphContract, precision: str) -> None:
+def _describe(model: ir.Model, component: Component, precision: str) -> None:
     """Write a sentence for each tensor and where the file came from; drop what the tracer noted of its source."""
+    contract = component.contract
     from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
     from .onnx_checks import IR_VERSION
@@ -116,4 +122,5 @@ def _describe(model: ir.Model, contract: GraphContract, precision: str) -> None:
         (*contract.inputs, *contract.outputs), (*model.graph.inputs, *model.graph.outputs), strict=True
     ):
         value.doc_string = spec.meaning
-    model.metadata_props.update({"sam_export.component": contract.component, "sam_export.precision": precision})
+    facts = {"component": contract.component, "precision": precision, **weights_facts(component)}
+    model.metadata_props.update({f"sam_export.{key}": value for key, value in facts.items()})

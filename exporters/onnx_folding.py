@@ -15,7 +15,9 @@ from onnx.reference import ReferenceEvaluator
 from .onnx_shapes import new_constant
 
 SMALL = 64
-UNFOLDABLE = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial"})
+RANDOM = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial"})
+# What these make of constants is `onnx_quantized`'s business: integers, and their way back to floats, stay apart.
+UNFOLDABLE = RANDOM | {"QuantizeLinear", "DequantizeLinear"}
 
 
 def fold_constants(model: ir.Model) -> bool:

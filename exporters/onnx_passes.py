@@ -15,6 +15,7 @@ from onnx_ir.passes import common
 
 from .onnx_checks import check_domains, check_types
 from .onnx_folding import fold_constants
+from .onnx_quantized import store_rounded
 from .onnx_shapes import resolve_shapes
 
 MAX_ROUNDS = 20
@@ -25,7 +26,7 @@ def clean(model: ir.Model) -> ir.Model:
     _run(model, "lifting constants", common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0))
     for _ in range(MAX_ROUNDS):
         infer_shapes(model)
-        changed = [step(model) for step in (resolve_shapes, fold_constants, _remove_noops)]
+        changed = [step(model) for step in (resolve_shapes, fold_constants, store_rounded, _remove_noops)]
         _run(model, "removing unused nodes", common.RemoveUnusedNodesPass())
         check_domains(model, "simplification")
         if not any(changed):

@@ -16,11 +16,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ..contract import Graph, GraphContract, LayerChoice, Recipe
+from ..contract import Graph, LayerChoice, Recipe
 from ..errors import ConversionError, OutputError
 from ..optional import import_openvino
 from .target import ExportOptions
-from .tool import TOOL, tool_version
+from .tool import TOOL, tool_version, weights_facts
 
 if TYPE_CHECKING:
     from ..models.components import Component
@@ -51,14 +51,13 @@ class OpenVino:
         del options
         openvino = import_openvino(purpose="exporting OpenVINO graphs", extra=self.extra)
         model = _convert(openvino, component)
-        _describe(model, component.contract, precision)
+        recipe = component.recipe or _recipe(component, precision)
+        _describe(model, component, recipe.precision)
         path = out_dir / f"{component.contract.component}.xml"
         if precision == "fp16":
             model = _marked_float32(openvino, model, component)
         _save(openvino, model, path, compress_to_fp16=precision == "fp16")
-        return Graph(
-            component.contract, self.name, _recipe(component, precision), path, (path.name, f"{path.stem}.bin")
-        )
+        return Graph(component.contract, self.name, recipe, path, (path.name, f"{path.stem}.bin"))
 
 
 def _recipe(component: Component, precision: str) -> Recipe:
@@ -96,10 +95,12 @@ def _serialised(onnx_model: Any) -> bytes:
     return bytes(ir.to_proto(onnx_model).SerializeToString())
 
 
-def _describe(model: Any, contract: GraphContract, precision: str) -> None:
+def _describe(model: Any, component: Component, precision: str) -> None:
     """Write a sentence for each tensor and where the file came from into the model's `rt_info`."""
+    contract = component.contract
     model.set_friendly_name(contract.component)
     facts = {"component": contract.component, "precision": precision, "tool": f"{TOOL} {tool_version()}"}
+    facts |= weights_facts(component)
     for key, value in facts.items():
         model.set_rt_info(value, ["sam_export", key])
     for spec in (*contract.inputs, *contract.outputs):

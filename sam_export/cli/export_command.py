@@ -14,7 +14,11 @@ from ..errors import RequestError
 from ..exporters import TARGETS, ExportOptions
 from ..models import DEFAULT_VARIANT, VARIANTS
 from ..pipeline import REPORT_NAME, ExportRequest, Outcome, export_bundles
+from ..quantize.plan import read_plan
+from ..quantize.recipes import QUANTIZED_PRECISIONS
+from ..quantize.request import QuantizeRequest
 from ..verification import Passed
+from ..verify.pictures import pictures_in
 from ..verify.summary_table import AccuracyRow, accuracy_table, render_accuracy_markdown
 from .arguments import given_path, number, whole_number
 from .mistakes import error_line
@@ -43,6 +47,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument(
         "--minimum-ios", type=whole_number, metavar="N", help="Core ML: oldest iOS, 16 (default), 17 or 18"
+    )
+    parser.add_argument(
+        "--calibration", type=given_path, metavar="DIR", help="pictures to quantize on, instead of the built-in"
+    )
+    parser.add_argument("--recipe", type=given_path, metavar="FILE", help="a bundle's recipe.json, to quantize alike")
+    parser.add_argument(
+        "--prefer", choices=("speed", "size", "accuracy"), default="speed", help="what int8 and auto search for"
+    )
+    parser.add_argument(
+        "--search-minutes", type=number, default=30.0, metavar="N", help="when a search begins nothing new (30)"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace bundles that exist")
     form = parser.add_mutually_exclusive_group()
@@ -73,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
         min_iou=args.min_iou,
         overwrite=args.overwrite,
         options=ExportOptions() if args.minimum_ios is None else ExportOptions(args.minimum_ios),
+        quantization=_quantization(args),
     )
     errors = Console(stderr=True)
     with stage_progress(errors) as progress:
@@ -87,6 +102,17 @@ def run(args: argparse.Namespace) -> int:
         if outcome.error is not None:
             errors.print(error_line(outcome.error), markup=False, highlight=False, soft_wrap=True)
     return exit_status(outcomes)
+
+
+def _quantization(args: argparse.Namespace) -> QuantizeRequest:
+    if args.search_minutes <= 0:
+        raise RequestError(f"--search-minutes {args.search_minutes:g}: allowed: above 0")
+    return QuantizeRequest(
+        prefer=args.prefer,
+        recipe=None if args.recipe is None else read_plan(args.recipe),
+        minutes=args.search_minutes,
+        calibration=() if args.calibration is None else pictures_in(args.calibration),
+    )
 
 
 def exit_status(outcomes: Sequence[Outcome]) -> int:
@@ -140,5 +166,7 @@ def _model_help() -> str:
 
 def _precision_help() -> str:
     default = ", ".join(f"{name} {target.default_precision}" for name, target in TARGETS.items())
-    known = dict.fromkeys(precision for target in TARGETS.values() for precision in target.precisions)
+    known = dict.fromkeys(
+        [precision for target in TARGETS.values() for precision in target.precisions] + list(QUANTIZED_PRECISIONS)
+    )
     return f"of {', '.join(known)} (default: {default})"

@@ -1,0 +1,41 @@
+"""What a plan came to, in the words and numbers that bundles and reports show."""
+
+from __future__ import annotations
+
+from ..contract import LayerChoice, Recipe
+from ..models import Component
+from .layers import quantizable_layers
+from .plan import ComponentPlan
+
+
+def resolved_recipe(component: Component, plan: ComponentPlan, precision: str) -> Recipe:
+    """Return the recipe that a graph of this plan carries: every layer that is not like the rest, with its reason."""
+    choices = tuple(
+        LayerChoice(one.layer, _kind(one.weights, one.inputs), one.reason) for one in plan.layers if one.reason
+    )
+    return Recipe(
+        precision,
+        storage="int8",
+        compute=plan.compute,
+        layers=choices,
+        notes=(
+            f"{share_in_bits(component, plan, 8):.0%} of the layers' weights in at most 8 bits",
+            f"{sum(one.inputs != 'float' for one in plan.layers)} of {len(quantizable_layers(component.module))} "
+            "layers computed in integers",
+        ),
+    )
+
+
+def share_in_bits(component: Component, plan: ComponentPlan, bits: int) -> float:
+    """Return how much of the component's floating-point weights the plan stores in at most so many bits."""
+    from .plan import WEIGHT_BITS
+
+    layers = quantizable_layers(component.module)
+    small = sum(layer.weight.numel() for name, layer in layers.items() if WEIGHT_BITS[plan.of(name).weights] <= bits)
+    return small / sum(parameter.numel() for parameter in component.module.parameters())
+
+
+def _kind(weights: str, inputs: str) -> str:
+    if weights == "float":
+        return "float"
+    return f"{weights} weights, {'8-bit' if inputs != 'float' else 'float'} inputs"

@@ -1,0 +1,92 @@
+"""The numbers that rounding is to: scale and zero point of a weight's channels or of a tensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# How far a range may be clipped in search of the least squared error, as shares of the whole.
+CLIPPED_SHARES = tuple(share / 100 for share in range(100, 39, -2))
+PERCENTILE = 0.9999
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """`scale` * (code - `zero_point`), codes from `low` to `high`. Scalars, or one of each per channel of `axis`."""
+
+    scale: Tensor
+    zero_point: Tensor
+    low: int
+    high: int
+    axis: int | None = None
+
+    def round(self, values: Tensor) -> Tensor:
+        """Return the nearest values that the grid has."""
+        scale, zero_point = self._shaped(self.scale, values), self._shaped(self.zero_point, values)
+        codes = (torch.round(values / scale) + zero_point).clamp(self.low, self.high)
+        return (codes - zero_point) * scale
+
+    def _shaped(self, numbers: Tensor, like: Tensor) -> Tensor:
+        if self.axis is None:
+            return numbers
+        shape = [1] * like.dim()
+        shape[self.axis] = -1
+        return numbers.reshape(shape)
+
+
+def weight_grid(weight: Tensor, bits: int) -> Grid:
+    """Return the symmetric grid of each output channel (axis 0) that rounds it with the least squared error."""
+    highest = 2 ** (bits - 1) - 1
+    flat = weight.flatten(1)
+    largest = flat.abs().amax(1).clamp(min=1e-8)
+    best, least = largest / highest, torch.full_like(largest, torch.inf)
+    for share in CLIPPED_SHARES:
+        scale = largest * share / highest
+        codes = torch.round(flat / scale[:, None]).clamp(-highest, highest)
+        error = (codes * scale[:, None] - flat).square().sum(1)
+        best, least = torch.where(error < least, scale, best), torch.minimum(error, least)
+    return Grid(best, torch.zeros_like(best, dtype=torch.int32), -highest, highest, axis=0)
+
+
+def range_grid(low: Tensor, high: Tensor, axis: int | None = None) -> Grid:
+    """Return the 8-bit grid of a range, zero exactly on it. `low`, `high`: scalars, or one of each per channel."""
+    low, high = low.clamp(max=0), high.clamp(min=0)
+    scale = ((high - low) / 255).clamp(min=1e-8).float()
+    return Grid(scale, torch.round(-low / scale).clamp(0, 255).to(torch.int32), 0, 255, axis)
+
+
+def clipped_range(counts: Tensor, low: float, high: float, how: str) -> tuple[float, float]:
+    """Return the part of a histogram's range to keep.
+
+    Args:
+        counts: [bins], of values from `low` to `high`.
+        how: `percentile` leaves out the outermost values; `mse` what makes the squared error least; `minmax` nothing.
+    """
+    if how == "minmax" or high <= low:
+        return low, high
+    if how == "percentile":
+        return _percentile_range(counts, low, high)
+    return _least_squares_range(counts, low, high)
+
+
+def _percentile_range(counts: Tensor, low: float, high: float) -> tuple[float, float]:
+    share = counts.cumsum(0) / counts.sum()
+    width = (high - low) / len(counts)
+    first = int((share < (1 - PERCENTILE)).sum())
+    last = int((share < PERCENTILE).sum()) + 1
+    return low + first * width, low + last * width
+
+
+def _least_squares_range(counts: Tensor, low: float, high: float) -> tuple[float, float]:
+    """Both ends are moved inwards, each on its own, zero always inside."""
+    centres = low + (torch.arange(len(counts)) + 0.5) * (high - low) / len(counts)
+    best, least = (low, high), float("inf")
+    for below in CLIPPED_SHARES if low < 0 else (1.0,):
+        for above in CLIPPED_SHARES if high > 0 else (1.0,):
+            grid = range_grid(torch.tensor(low * below), torch.tensor(high * above))
+            error = float((counts * (grid.round(centres) - centres).square()).sum())
+            if error < least:
+                best, least = (low * below, high * above), error
+    return best

@@ -1,0 +1,96 @@
+"""Layers that hold rounded weights and round their inputs, in the form that every exporter reads.
+
+Rounding is written with torch's own `fake_quantize` ops, which trace to ONNX's QuantizeLinear and DequantizeLinear:
+what is simulated is what is exported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .grids import Grid
+
+Quantizable = nn.Linear | nn.Conv2d
+
+
+def quantizable_layers(module: nn.Module) -> Mapping[str, Quantizable]:
+    """Return the layers that can be rounded, by dotted path, in the order of the module."""
+    return {name: layer for name, layer in module.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)}
+
+
+def is_depthwise(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1
+
+
+class RoundedTo(nn.Module):
+    """Rounds a tensor to a grid: one for all of it, or one for each channel of the grid's axis."""
+
+    scale: Tensor
+    zero_point: Tensor
+
+    def __init__(self, grid: Grid) -> None:
+        super().__init__()
+        self.low, self.high, self.axis = grid.low, grid.high, grid.axis
+        self.register_buffer("scale", grid.scale.float())
+        self.register_buffer("zero_point", grid.zero_point.to(torch.int32))
+        # One number for all of a tensor has to be a number of Python's: a trace cannot read a tensor's value.
+        if grid.axis is None:
+            self.one_scale, self.one_zero_point = float(self.scale), int(self.zero_point)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.axis is None:
+            return torch.fake_quantize_per_tensor_affine(x, self.one_scale, self.one_zero_point, self.low, self.high)
+        return torch.fake_quantize_per_channel_affine(x, self.scale, self.zero_point, self.axis, self.low, self.high)
+
+
+class QuantizedLayer(nn.Module):
+    """A linear layer or convolution whose weights, and input and output if asked, are rounded.
+
+    `weight` lies on the grid already, so that rounding it once more, as the traced graph does, changes nothing.
+    `divisor`: of each input channel, taken out of the input before it is rounded; the weight has it in already.
+    A linear layer's weight is [in, out] here, as `MatMul` takes it: a transpose behind the rounding would hide it.
+    """
+
+    weight: Tensor
+
+    factors: Tensor | None
+
+    def __init__(
+        self,
+        source: Quantizable,
+        weights: Grid,
+        inputs: Grid | None = None,
+        outputs: Grid | None = None,
+        divisor: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.convolution = source if isinstance(source, nn.Conv2d) else None
+        transposed = self.convolution is None
+        weight = source.weight.detach()
+        self.register_buffer("weight", weight.t().contiguous() if transposed else weight)
+        self.bias = source.bias
+        # ONNX knows 8 bits with all 256 codes only; -128 stays unused.
+        grid = Grid(weights.scale, weights.zero_point, -128, 127, axis=1 if transposed else 0)
+        self.round_weight = RoundedTo(grid)
+        self.round_input = None if inputs is None else RoundedTo(inputs)
+        self.round_output = None if outputs is None else RoundedTo(outputs)
+        shape = (-1,) if transposed else (1, -1, 1, 1)
+        self.register_buffer("factors", None if divisor is None else (1 / divisor).reshape(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.factors is not None:
+            x = x * self.factors
+        if self.round_input is not None:
+            x = self.round_input(x)
+        y = self._compute(x, self.round_weight(self.weight))
+        return y if self.round_output is None else self.round_output(y)
+
+    def _compute(self, x: Tensor, weight: Tensor) -> Tensor:
+        conv = self.convolution
+        if conv is None:
+            return x @ weight if self.bias is None else x @ weight + self.bias
+        return F.conv2d(x, weight, self.bias, conv.stride, conv.padding, conv.dilation, conv.groups)

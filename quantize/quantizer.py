@@ -1,0 +1,163 @@
+"""From a float component and a plan to a component whose module rounds as the plan says."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import RequestError
+from ..models import Component
+from .calibration import Calibration
+from .grids import Grid, clipped_range, range_grid, weight_grid
+from .layers import Quantizable, QuantizedLayer, is_depthwise, quantizable_layers
+from .observe import LayerObservation, TensorRange, observe
+from .palettize import PALETTES, Palette, PalettizedLayer, palettize, require_palettizable
+from .plan import WEIGHT_BITS, ComponentPlan, LayerPlan, Rounding, Weights
+from .rounding import round_gptq
+from .smoothing import smooth
+
+Remembered = tuple[str, Weights, Rounding, int]
+
+
+def quantize(component: Component, plan: ComponentPlan, calibration: Calibration) -> Component:
+    """Return the component quantized; the given one is left as it is.
+
+    Raises:
+        RequestError: the plan names a layer that the component does not have.
+    """
+    return Quantizer(component, calibration).quantized(plan)
+
+
+class Quantizer:
+    """A component that was observed once, and can be quantized by many plans.
+
+    Rounded weights are remembered: a search asks for the same layer again and again.
+    """
+
+    def __init__(self, component: Component, calibration: Calibration) -> None:
+        self.component = component
+        self.seen = observe(component.module, lambda: calibration.feeds(component))
+        self._rounded: dict[Remembered, tuple[Grid, Tensor]] = {}
+        self._palettes: dict[Remembered, Palette] = {}
+
+    def quantized(self, plan: ComponentPlan) -> Component:
+        """Return a copy with the layers that the plan names rounded.
+
+        Raises:
+            RequestError: the plan names a layer that the component does not have.
+        """
+        check_layers(self.component, plan)
+        module = copy.deepcopy(self.component.module)
+        smoothed = smooth(module, self.component.migrations, plan, self.seen)
+        for name, layer in quantizable_layers(module).items():
+            wanted = plan.of(name)
+            if wanted.weights != "float":
+                parent, _, leaf = name.rpartition(".")
+                rounded = self._layer(layer, wanted, plan, smoothed.seen[name], smoothed.divisors.get(name))
+                setattr(module.get_submodule(parent), leaf, rounded)
+        return replace(self.component, module=module.eval())
+
+    def output_error(self, wanted: LayerPlan, rounding: Rounding) -> Tensor:
+        """Return the mean squared error of each output channel of a layer whose weight is stored so, [out], float64.
+
+        Its mean is taken out, as a corrected bias does.
+        """
+        layer, seen = quantizable_layers(self.component.module)[wanted.layer], self.seen[wanted.layer]
+        if wanted.weights in PALETTES:
+            weight = self._palette(layer, wanted, rounding, seen).weight
+        else:
+            weight = self._weight(layer, wanted, rounding, seen)[1].flatten(1)
+        lost = (layer.weight.flatten(1) - weight).double()
+        return _spread(lost, seen)
+
+    def _layer(
+        self,
+        layer: Quantizable,
+        wanted: LayerPlan,
+        plan: ComponentPlan,
+        seen: LayerObservation,
+        divisor: Tensor | None,
+    ) -> nn.Module:
+        if wanted.weights in PALETTES:
+            return self._palettized(layer, wanted, plan, seen)
+        grid, weight = self._weight(layer, wanted, plan.rounding, seen)
+        rounded = copy.copy(layer)
+        rounded._parameters = dict(layer._parameters)  # a shallow copy of a module shares this dict
+        if plan.correct_biases and layer.bias is not None:
+            rounded.bias = nn.Parameter(layer.bias + _mean_shift(layer.weight - weight, seen), requires_grad=False)
+        rounded.weight = nn.Parameter(weight, requires_grad=False)
+        inputs = _values_grid(seen.inputs, plan, per_channel=is_depthwise(layer)) if wanted.inputs != "float" else None
+        outputs = _values_grid(seen.outputs, plan, per_channel=False) if wanted.outputs != "float" else None
+        return QuantizedLayer(rounded, grid, inputs, outputs, divisor)
+
+    def _palettized(
+        self, layer: Quantizable, wanted: LayerPlan, plan: ComponentPlan, seen: LayerObservation
+    ) -> PalettizedLayer:
+        require_palettizable(layer, wanted)
+        palette, bias = self._palette(layer, wanted, plan.rounding, seen), layer.bias
+        if plan.correct_biases and bias is not None:
+            bias = bias + _mean_shift(layer.weight.flatten(1) - palette.weight, seen)
+        return PalettizedLayer(layer, palette, bias)
+
+    def _palette(self, layer: Quantizable, wanted: LayerPlan, rounding: Rounding, seen: LayerObservation) -> Palette:
+        key = _remembered(layer, wanted, rounding)
+        if key not in self._palettes:
+            bits = WEIGHT_BITS[wanted.weights]
+            self._palettes[key] = palettize(layer.weight.flatten(1), bits, seen.gram, rounding)
+        return self._palettes[key]
+
+    def _weight(
+        self, layer: Quantizable, wanted: LayerPlan, rounding: Rounding, seen: LayerObservation
+    ) -> tuple[Grid, Tensor]:
+        key = _remembered(layer, wanted, rounding)
+        if key not in self._rounded:
+            grid = weight_grid(layer.weight, WEIGHT_BITS[wanted.weights])
+            self._rounded[key] = grid, _rounded_weight(layer.weight, grid, rounding, seen)
+        return self._rounded[key]
+
+
+def _remembered(layer: Quantizable, wanted: LayerPlan, rounding: Rounding) -> Remembered:
+    """Return what a rounded weight depends on; smoothing changes the weight itself."""
+    return wanted.layer, wanted.weights, rounding, hash(layer.weight.detach().numpy().tobytes())
+
+
+def check_layers(component: Component, plan: ComponentPlan) -> None:
+    known = quantizable_layers(component.module)
+    unknown = [layer.layer for layer in plan.layers if layer.layer not in known]
+    if unknown:
+        raise RequestError(
+            f"{component.contract.component}: the recipe names layers that it does not have: "
+            f"{', '.join(unknown[:5])}; use the recipe with the model that it was made for"
+        )
+
+
+def _rounded_weight(weight: Tensor, grid: Grid, rounding: Rounding, seen: LayerObservation) -> Tensor:
+    if rounding == "nearest":
+        return grid.round(weight)
+    return round_gptq(weight.flatten(1), grid, seen.gram).reshape(weight.shape)
+
+
+def _mean_shift(lost: Tensor, seen: LayerObservation) -> Tensor:
+    """Return what the lost part of the weight would have added to the mean output, [out]."""
+    flat = lost.flatten(1)
+    return (flat * seen.mean).sum(1) if seen.mean.dim() == 2 else flat @ seen.mean
+
+
+def _spread(lost: Tensor, seen: LayerObservation) -> Tensor:
+    """Return the variance of what the lost part of the weight, [out, in], would have added to each output, [out]."""
+    second, first = seen.gram.double() / seen.rows, seen.mean.double()
+    if first.dim() == 2:
+        return torch.einsum("ci,cij,cj->c", lost, second, lost) - (lost * first).sum(1).square()
+    return ((lost @ second) * lost).sum(1) - (lost @ first).square()
+
+
+def _values_grid(seen: TensorRange, plan: ComponentPlan, *, per_channel: bool) -> Grid:
+    if per_channel:
+        return range_grid(seen.channel_low, seen.channel_high, axis=1)
+    # Histograms are of inputs as they were; a smoothed range has no outliers left to clip.
+    ranges = plan.ranges if seen.counts.any() else "minmax"
+    low, high = clipped_range(seen.counts, seen.low, seen.high, ranges)
+    return range_grid(torch.tensor(low), torch.tensor(high))

@@ -1,0 +1,90 @@
+"""Precisions that quantize, by name, and the plan that each one starts from.
+
+    w8           8-bit weights, float compute
+    w8a8         8-bit weights and inputs wherever the target's engine has integer kernels, ranges from calibration
+    int8, auto   found by search, starting from w8a8
+
+Adding a precision is a line in `PRECISIONS`; a target that can do it lists it in `OF_TARGET`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+
+from ..errors import UnsupportedError
+from ..models import Component
+from .kernels import INTEGER_KERNELS, layer_plans, stored
+from .plan import ComponentPlan, Compute
+
+Start = Callable[[Component, str], ComponentPlan]
+
+# SNR of LiteMedSAM's embeddings, in dB, with all linear layers in 8 bits, by exponent:
+# 0: 17.0, 0.5: 19.2, 0.75: 21.6, 0.9: 20.3, 1: 18.5 (two pictures of the search set).
+SMOOTHING = 0.75
+SEARCHED = ("int8", "auto")
+# What the layers that stay float are stored and computed in, where the plan does not say more.
+FLOAT_OF_TARGET: Mapping[str, str] = {"onnx": "fp32", "openvino": "fp32", "coreml": "fp16"}
+
+
+def _weights_only(component: Component, target: str) -> ComponentPlan:
+    compute: Compute = "fp16" if FLOAT_OF_TARGET[target] == "fp16" else "fp32"
+    return ComponentPlan(compute, rounding="gptq", correct_biases=True, layers=layer_plans(component, stored))
+
+
+def _integer(component: Component, target: str) -> ComponentPlan:
+    rule = INTEGER_KERNELS[target]
+    return ComponentPlan(
+        "fp32", rounding="gptq", smoothing=SMOOTHING, correct_biases=True, layers=layer_plans(component, rule)
+    )
+
+
+def _fastest(component: Component, target: str) -> ComponentPlan:
+    """Of the two components only the encoder is large enough for integer kernels to pay."""
+    if target not in INTEGER_KERNELS or component.contract.component == "mask_decoder":
+        return _weights_only(component, target)
+    plan = _integer(component, target)
+    return (
+        plan
+        if target != "openvino"
+        else ComponentPlan(fast_float(), plan.ranges, plan.rounding, plan.smoothing, plan.correct_biases, plan.layers)
+    )
+
+
+PRECISIONS: Mapping[str, Start] = {
+    "w8": _weights_only,
+    "w8a8": _integer,
+    "int8": _fastest,
+    "auto": _fastest,
+}
+QUANTIZED_PRECISIONS = tuple(PRECISIONS)
+OF_TARGET: Mapping[str, tuple[str, ...]] = {
+    "onnx": ("w8", "w8a8", "int8", "auto"),
+    "openvino": ("w8", "w8a8", "int8", "auto"),
+    "coreml": ("w8", "int8", "auto"),
+}
+
+
+def start_plan(component: Component, target: str, precision: str) -> ComponentPlan:
+    """Return where a precision starts on a target. Raises UnsupportedError if the target cannot do it."""
+    require_precision(target, precision)
+    return PRECISIONS[precision](component, target)
+
+
+def require_precision(target: str, precision: str) -> None:
+    """Raise UnsupportedError if the target cannot do the quantized precision; the text lists those that it can."""
+    allowed = OF_TARGET.get(target, ())
+    if precision not in allowed:
+        raise UnsupportedError(
+            f"{target} cannot do {precision!r}; of the quantized precisions it can do: {', '.join(allowed) or 'none'}"
+        )
+
+
+def fast_float() -> Compute:
+    """Return the fastest float type of OpenVINO's CPU device here: bf16 where the processor has it."""
+    if find_spec("openvino") is None:
+        return "fp32"
+    from ..optional import import_openvino
+
+    core = import_openvino(purpose="choosing a compute precision", extra="openvino").Core()
+    return "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "fp32"

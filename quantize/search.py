@@ -1,0 +1,181 @@
+"""From a model and a target to the plan that is fastest, smallest or most accurate among those that pass.
+
+1. Sensitivity: how much each group of layers is expected to move the masks, by their gradients (`sensitivity`).
+2. Frontier: all that the engine has integer kernels for, then, one after another, without the groups that cost most
+   accuracy for what they save; each try on the engine itself, by masks and measured latency.
+3. The choice: the fastest (or smallest, or most accurate) try that passes with a margin for pictures not seen.
+
+What was measured is kept in a file after every step, so that a search that is stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from ..errors import NotVerifiableError
+from ..verification import Limits
+from .gradients import Gradients
+from .groups import grouped
+from .plan import ComponentPlan, LayerPlan
+from .quantizer import Quantizer
+from .sensitivity import expected_harm
+from .trial import Bench, Score
+
+Prefer = Literal["speed", "size", "accuracy"]
+Progress = Callable[[str, int, int], None]
+
+# What a try must be better by than the gate asks, in shares of what the gate lets go.
+MARGIN = 0.25
+
+
+@dataclass(frozen=True)
+class Try:
+    """A plan and what it reached; `without`: the groups that it leaves in float, the most harmful first."""
+
+    plan: ComponentPlan
+    without: tuple[str, ...]
+    score: Score
+
+
+@dataclass(frozen=True)
+class SearchState:
+    """All that was measured. `key` names the request that it holds for."""
+
+    key: str
+    harm: dict[str, float] = field(default_factory=dict)
+    tries: tuple[Try, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """One component's search.
+
+    `gradients`: makes those of the masks, when they are first needed. `start`: the plan with everything in 8 bits that
+    the engine has kernels for. `state_file`: where progress is kept, None for nowhere. `budget`: seconds after which no
+    new try is begun.
+    """
+
+    quantizer: Quantizer
+    gradients: Callable[[], Gradients]
+    bench: Bench
+    start: ComponentPlan
+    limits: Limits
+    prefer: Prefer = "speed"
+    state_file: Path | None = None
+    budget: float = 3600.0
+    progress: Progress | None = None
+
+    def run(self) -> SearchState:
+        """Return every measurement; `choose` picks from them."""
+        deadline = time.monotonic() + self.budget
+        return self._frontier(self._sensitivity(self._resume()), deadline)
+
+    def _sensitivity(self, state: SearchState) -> SearchState:
+        if state.harm:
+            return state
+        self._show("sensitivity", 0, 1)
+        by_layer = expected_harm(self.quantizer, self.start, self.gradients())
+        harm = {name: sum(by_layer[layer] for layer in layers) for name, layers in self._groups().items()}
+        state = replace(state, harm=harm)
+        self._keep(state)
+        self._show("sensitivity", 1, 1)
+        return state
+
+    def _frontier(self, state: SearchState, deadline: float) -> SearchState:
+        """Leave out ever more groups, twice as many at each step, until a try passes; then halve back."""
+        order = sorted(state.harm, key=lambda name: state.harm[name], reverse=True)
+        low, high = 0, len(order)
+        count = 0
+        while low < high and time.monotonic() < deadline:
+            self._show("frontier", len(state.tries), len(state.tries) + 1)
+            state, one = self._try(state, tuple(order[:count]))
+            if passes(one.score, self.limits):
+                high = count
+            else:
+                low = count + 1
+            count = (low + high) // 2 if high < len(order) else min(max(2 * count, 1), len(order) - 1)
+        self._show("frontier", len(state.tries), len(state.tries))
+        return state
+
+    def _try(self, state: SearchState, without: tuple[str, ...]) -> tuple[SearchState, Try]:
+        known = next((one for one in state.tries if one.without == without), None)
+        if known is not None:
+            return state, known
+        groups = self._groups()
+        left = frozenset(layer for name in without for layer in groups[name])
+        plan = weights_only(self.start, left, "its input in 8 bits cost more mask IoU than its speed was worth")
+        one = Try(plan, without, self.bench.score(self.quantizer.quantized(plan)))
+        state = replace(state, tries=(*state.tries, one))
+        self._keep(state)
+        return state, one
+
+    def _groups(self) -> Mapping[str, tuple[str, ...]]:
+        return grouped(plan.layer for plan in self.start.layers if plan.inputs != "float")
+
+    def _resume(self) -> SearchState:
+        state = SearchState(self._key())
+        if self.state_file is None or not self.state_file.exists():
+            return state
+        try:
+            kept = msgspec.json.decode(self.state_file.read_bytes(), type=SearchState)
+        except msgspec.DecodeError:
+            return state
+        return kept if kept.key == state.key else state
+
+    def _keep(self, state: SearchState) -> None:
+        if self.state_file is not None:
+            partial = self.state_file.with_suffix(".partial")
+            partial.write_bytes(msgspec.json.encode(state))
+            partial.replace(self.state_file)
+
+    def _key(self) -> str:
+        content = msgspec.json.encode([self.bench.suite.sha256, self.bench.target, self.bench.component, self.start])
+        return hashlib.sha256(content).hexdigest()
+
+    def _show(self, stage: str, done: int, total: int) -> None:
+        if self.progress is not None:
+            self.progress(f"{self.bench.component}: {stage}", done, total)
+
+
+def weights_only(plan: ComponentPlan, layers: frozenset[str], reason: str) -> ComponentPlan:
+    """Return the plan with the inputs and outputs of these layers in float; their weights stay as they are stored."""
+    return replace(
+        plan,
+        layers=tuple(
+            LayerPlan(one.layer, one.weights, reason=reason) if one.layer in layers else one for one in plan.layers
+        ),
+    )
+
+
+def passes(score: Score, limits: Limits) -> bool:
+    """Whether a try is within the limits on the search set, with a margin for pictures that it was not chosen on."""
+    lost_mean, lost_worst = (1 - limits.mean_iou) * (1 - MARGIN), (1 - limits.worst_iou) * (1 - MARGIN)
+    return score.stable_mean >= 1 - lost_mean and score.stable_worst >= 1 - lost_worst
+
+
+def choose(state: SearchState, limits: Limits, prefer: Prefer, subject: str) -> Try:
+    """Return the try that is best in the way preferred among those that pass.
+
+    Raises:
+        NotVerifiableError: none passes; the text says how near the best came.
+    """
+    passing = [one for one in state.tries if passes(one.score, limits)]
+    if not passing:
+        best = max((one.score.stable_mean for one in state.tries), default=0.0)
+        raise NotVerifiableError(
+            f"{subject}: none of {len(state.tries)} tries passes on the search set (best stable mean mask IoU "
+            f"{best:.4f}, wanted {limits.mean_iou:g} with a margin); try --precision w8, or a larger time budget"
+        )
+    keys: Mapping[Prefer, Callable[[Try], float]] = {
+        "speed": lambda one: one.score.latency,
+        "size": lambda one: one.score.bytes,
+        "accuracy": lambda one: -one.score.harsh_mean,
+    }
+    return min(passing, key=keys[prefer])
