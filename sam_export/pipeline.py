@@ -9,29 +9,35 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .bundle import BundleDraft, Candidate, bundle_name, require_free, write_bundle
 from .contract import ComponentName, Graph, Session
 from .errors import AccuracyError, OutputError, RequestError, SamExportError
-from .exporters import TARGETS, ExportOptions, check_request, export, find_target
-from .manifest import ModelCard
+from .export_ahead import ExportAhead, Exported, ExportTask, export_parts
+from .exporters import TARGETS, ExportOptions, check_request, find_target
 from .models import Component, SamModel, components, find, load
+from .quantize.plan import encode_plan
+from .quantize.recipes import FLOAT_OF_TARGET, QUANTIZED_PRECISIONS, require_precision
+from .quantize.request import QuantizeRequest, quantized
 from .verification import Failed, Verification
 from .verify.blame import blame
 from .verify.evaluators import EncodedOnce, evaluation_notes, evaluation_session
 from .verify.gate import verify
+from .verify.ground_truth_folder import evaluation_pictures
+from .verify.lanes import lanes_here
 from .verify.limits import limits_for
-from .verify.pictures import picture_set, pictures_in
+from .verify.pictures import picture_set
 from .verify.report import render_report
 from .verify.report_suite import bundle_report
 from .verify.selftest import build_selftest
 from .verify.suite import Suite, build_suite
-from .verify.torch_session import torch_sessions
 
 Progress = Callable[[str, int, int], None]
 REPORT_NAME = "report.html"
+RECIPE_NAME = "recipe.json"
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ class ExportRequest:
     min_iou: float | None = None
     overwrite: bool = False
     options: ExportOptions = field(default_factory=ExportOptions)
+    quantization: QuantizeRequest = field(default_factory=QuantizeRequest)
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,7 @@ class Shared:
     parts: tuple[Component, ...]
     suite: Suite
     progress: Progress | None
+    ahead: ExportAhead | None = None
 
     def show(self, stage: str, done: int, total: int) -> None:
         if self.progress is not None:
@@ -92,15 +100,27 @@ def export_bundles(request: ExportRequest, progress: Progress | None = None) -> 
     """Return one outcome per target and precision, in the order asked for.
 
     Raises:
-        RequestError, UnsupportedError, MissingDependencyError, OutputError, ImageError: before any work.
+        RequestError, UnsupportedError, MissingDependencyError, OutputError, ImageError, GroundTruthError:
+            before any work.
         CheckpointError: the model cannot be loaded.
         NotVerifiableError: the reference answers no prompt with a stable mask.
     """
     jobs = plan(request)
-    pictures = pictures_in(request.evaluation) if request.evaluation else picture_set("gate")
+    pictures = evaluation_pictures(request.evaluation) if request.evaluation else picture_set("gate")
     model = load(request.model, request.checkpoint, progress)
-    suite = build_suite(model, pictures, progress=progress)
-    return export_model(model, jobs, suite, request, progress)
+    parts = components(model)
+    with _exports_ahead(parts, jobs, request) as ahead:
+        suite = build_suite(model, pictures, progress=progress)
+        shared = Shared(request, model, parts, suite, progress, ahead)
+        return tuple(_attempt(job, shared) for job in jobs)
+
+
+def _exports_ahead(
+    parts: tuple[Component, ...], jobs: tuple[Job, ...], request: ExportRequest
+) -> AbstractContextManager[ExportAhead | None]:
+    """Return the process that exports what needs no quantizer, or None where it would have no core to itself."""
+    tasks = tuple(_task(job) for job in jobs if job.precision not in QUANTIZED_PRECISIONS)
+    return ExportAhead(parts, tasks, request.options) if tasks and lanes_here() > 1 else nullcontext()
 
 
 def export_model(
@@ -122,10 +142,22 @@ def plan(request: ExportRequest) -> tuple[Job, ...]:
         for precision in dict.fromkeys(request.precisions or (find_target(target).default_precision,))
     )
     for job in jobs:
-        check_request(job.target, job.precision, request.options)
+        check_request(job.target, _float_precision(job), request.options)
         limits_for(job.precision, request.min_iou)
         require_free(request.out / _name(request, job), overwrite=request.overwrite)
     return jobs
+
+
+def _float_precision(job: Job) -> str:
+    """Return what the layers that no quantizer touches are exported in.
+
+    Raises:
+        UnsupportedError: the target cannot do the precision; the text lists those that it can.
+    """
+    if job.precision in QUANTIZED_PRECISIONS:
+        require_precision(job.target, job.precision)
+        return FLOAT_OF_TARGET[job.target]
+    return job.precision
 
 
 def _name(request: ExportRequest, job: Job) -> str:
@@ -147,8 +179,10 @@ def _attempt(job: Job, shared: Shared) -> Outcome:
 def _run(job: Job, shared: Shared, work: Path) -> Outcome:
     request = shared.request
     started = time.perf_counter()
-    graphs = _export(job, shared, work)
-    seconds = time.perf_counter() - started
+    parts, extras = _parts(job, shared)
+    prepared = time.perf_counter() - started
+    exported = _export(job, shared, parts, work)
+    graphs = exported.graphs
     sessions, evaluated_by, notes = _sessions(graphs)
     verdict = verify(
         sessions,
@@ -159,18 +193,20 @@ def _run(job: Job, shared: Shared, work: Path) -> Outcome:
         progress=lambda _, done, total: shared.show(f"{job.label}: verify", done, total),
     )
     size = sum((graph.path.parent / file).stat().st_size for graph in graphs for file in graph.files)
-    outcome = Outcome(job, bytes=size, export_seconds=seconds, verification=verdict)
+    outcome = Outcome(job, bytes=size, export_seconds=prepared + exported.seconds, verification=verdict)
     if isinstance(verdict, Failed):
-        return replace(outcome, error=_accuracy_error(_name(request, job), shared, sessions, verdict))
-    draft = _draft(job, shared, Candidate(job.precision, TARGETS[job.target].devices, graphs, verdict), sessions)
+        return replace(outcome, error=_accuracy_error(_name(request, job), shared, sessions, graphs, verdict))
+    draft = _draft(
+        job, shared, Candidate(job.precision, TARGETS[job.target].devices, graphs, verdict), sessions, extras
+    )
     return replace(outcome, bundle=write_bundle(draft, request.out, overwrite=request.overwrite))
 
 
 def _accuracy_error(
-    name: str, shared: Shared, sessions: dict[ComponentName, Session], verdict: Failed
+    name: str, shared: Shared, sessions: dict[ComponentName, Session], graphs: tuple[Graph, ...], verdict: Failed
 ) -> AccuracyError:
-    """Return the numbers, which component is at fault, and what would pass."""
-    fault = blame(sessions, torch_sessions(shared.model), shared.suite, verdict)
+    """Return the numbers, which component and which of its layers are at fault, and what would pass."""
+    fault = blame(sessions, graphs, shared.parts, shared.suite, verdict)
     lossy = not name.endswith("-fp32")
     advice = ["compare it with --precision fp32" if lossy else "install the versions in constraints.txt"]
     if all("mask IoU" in reason for reason in verdict.reasons):
@@ -178,13 +214,35 @@ def _accuracy_error(
     return AccuracyError(f"{name}: {'; '.join(verdict.reasons)}; {fault}; {', '.join(advice)}")
 
 
-def _export(job: Job, shared: Shared, work: Path) -> tuple[Graph, ...]:
-    graphs = []
-    for done, part in enumerate(shared.parts):
-        shared.show(f"{job.label}: export", done, len(shared.parts))
-        graphs.append(export(part, job.target, job.precision, work, shared.request.options))
-    shared.show(f"{job.label}: export", len(shared.parts), len(shared.parts))
-    return tuple(graphs)
+def _parts(job: Job, shared: Shared) -> tuple[tuple[Component, ...], dict[str, bytes]]:
+    """Return the components to export, quantized if the job asks for it, and the recipe that made them so."""
+    if job.precision not in QUANTIZED_PRECISIONS:
+        return shared.parts, {}
+
+    def show(stage: str, done: int, total: int) -> None:
+        shared.show(f"{job.label}: {stage}", done, total)
+
+    result = quantized(
+        shared.model, shared.parts, job.target, job.precision, shared.request.quantization, shared.request.options, show
+    )
+    return result.components, {RECIPE_NAME: encode_plan(result.plan)}
+
+
+def _export(job: Job, shared: Shared, parts: tuple[Component, ...], work: Path) -> Exported:
+    def show(done: int) -> None:
+        shared.show(f"{job.label}: export", done, len(parts))
+
+    task, ahead = _task(job), shared.ahead
+    if ahead is None or parts is not shared.parts:
+        return export_parts(parts, task, shared.request.options, work, show)
+    show(0)
+    exported = ahead.result(task)
+    show(len(parts))
+    return exported
+
+
+def _task(job: Job) -> ExportTask:
+    return ExportTask(job.target, _float_precision(job))
 
 
 def _sessions(graphs: tuple[Graph, ...]) -> tuple[dict[ComponentName, Session], str, tuple[str, ...]]:
@@ -193,34 +251,31 @@ def _sessions(graphs: tuple[Graph, ...]) -> tuple[dict[ComponentName, Session], 
     notes: list[str] = []
     evaluated_by = ""
     for graph in graphs:
-        session, evaluated_by = evaluation_session(graph)
+        session, evaluated_by = evaluation_session(graph, lanes=lanes_here())
         component = graph.contract.component
         sessions[component] = EncodedOnce(session) if component == "image_encoder" else session
         notes += evaluation_notes(graph, session)
     return sessions, evaluated_by, tuple(notes)
 
 
-def _provenance(shared: Shared) -> tuple[str, str]:
-    """Return licence and source of the weights; of a user's own file nothing but its name is known."""
-    checkpoint, variant = shared.request.checkpoint, shared.model.variant
-    if checkpoint is None:
-        return variant.license, variant.source.address
-    return "that of the checkpoint's owner", f"--checkpoint {checkpoint.name}"
-
-
-def _draft(job: Job, shared: Shared, candidate: Candidate, sessions: dict[ComponentName, Session]) -> BundleDraft:
+def _draft(
+    job: Job,
+    shared: Shared,
+    candidate: Candidate,
+    sessions: dict[ComponentName, Session],
+    extras: dict[str, bytes],
+) -> BundleDraft:
     model, suite = shared.model, shared.suite
     variant = model.variant
-    card = ModelCard(variant.name, variant.family, *_provenance(shared), model.checkpoint_sha256)
     selftest = build_selftest(sessions, suite)
-    report = render_report(bundle_report(card, job.target, job.precision, candidate, suite, sessions))
+    report = render_report(bundle_report(model.card, job.target, job.precision, candidate, suite, sessions))
     return BundleDraft(
-        model=card,
+        model=model.card,
         target=job.target,
         precision=job.precision,
         preprocessing=variant.preprocessing,
         mask_rule=variant.mask_rule,
         candidates=(candidate,),
         selftest=selftest.selftest,
-        extras={**selftest.files, REPORT_NAME: report.encode()},
+        extras={**selftest.files, **extras, REPORT_NAME: report.encode()},
     )
