@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import traceback
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import coremltools as ct
 import numpy as np
@@ -16,16 +17,19 @@ import torch
 from torch.export import Dim, ExportedProgram
 
 from ..contract import GraphContract, TensorSpec
-from ..errors import ConversionError
+from ..errors import ConversionError, UnsupportedError
 from ..models.components import Component
 from .coreml_passes import Fp16Selector, pass_pipeline
 from .coreml_quiet import quiet_conversion
+from .coreml_rounding import require_ios
 
 # Core ML wants a bound for every flexible size. 64 prompts are what SAM's own mask generator decodes at once.
 LARGEST_SIZE = {"B": 64, "N": 256}
 # What Core ML prepares first: one prompt, a box.
 DEFAULT_SIZE = {"B": 1, "N": 2}
 DEPLOYMENT_TARGETS = {16: ct.target.iOS16, 17: ct.target.iOS17, 18: ct.target.iOS18}
+# A component is traced once for all precisions: coremltools reads the program and leaves it as it is.
+_PROGRAMS: WeakKeyDictionary[Component, ExportedProgram] = WeakKeyDictionary()
 
 
 def convert(component: Component, precision: str, minimum_ios: int) -> ct.models.MLModel:
@@ -33,11 +37,15 @@ def convert(component: Component, precision: str, minimum_ios: int) -> ct.models
 
     Raises:
         ConversionError: torch or coremltools could not; their exception is the cause.
+        UnsupportedError: the component rounds what it computes, which the oldest iOS cannot.
     """
     with quiet_conversion():
         try:
             program = _export(component)
+            require_ios(f"{component.contract.component} coreml {precision}", program, minimum_ios)
             return _convert(component, program, precision, minimum_ios)
+        except UnsupportedError:
+            raise
         except Exception as exc:  # torch and coremltools raise about anything
             # Their frames hold the model and a temporary folder, which would outlive this call with the error.
             traceback.clear_frames(exc.__traceback__)
@@ -49,6 +57,12 @@ def convert(component: Component, precision: str, minimum_ios: int) -> ct.models
 
 
 def _export(component: Component) -> ExportedProgram:
+    if component not in _PROGRAMS:
+        _PROGRAMS[component] = _exported(component)
+    return _PROGRAMS[component]
+
+
+def _exported(component: Component) -> ExportedProgram:
     dims = {axis: Dim(axis, min=1, max=largest) for axis, largest in LARGEST_SIZE.items()}
     dynamic = tuple(
         {position: dims[axis] for position, axis in enumerate(spec.shape) if isinstance(axis, str)}

@@ -11,6 +11,8 @@ from coremltools.converters.mil.mil.passes.pass_pipeline import PassPipeline
 from coremltools.converters.mil.mil.passes.pass_registry import PASS_REGISTRY
 from coremltools.converters.mil.mil.scope import ScopeInfo, ScopeSource
 
+from .coreml_rounding import LINEAR_OF_ROUNDED
+
 FOLD_CONSTANTS = "sam_export::fold_constants"
 SMALL_LOOKUP = 1 << 10
 SMALL_RESULT = 1 << 16
@@ -47,12 +49,15 @@ PASS_REGISTRY.add("sam_export", FoldConstants, override=True, name="fold_constan
 
 
 def pass_pipeline() -> PassPipeline:
-    """Return coremltools' default pipeline with `FoldConstants` wherever it folds constants.
+    """Return coremltools' default pipeline with `FoldConstants` wherever it folds constants, and `LinearOfRounded`
+    where coremltools makes linear layers of products with constants.
 
     A pass that is missing from the main pipeline is left out of the backend's too, so nothing refolds.
     """
     pipeline = PassPipeline()
-    pipeline.passes = [FOLD_CONSTANTS if name == "common::const_elimination" else name for name in pipeline.passes]
+    passes = [FOLD_CONSTANTS if name == "common::const_elimination" else name for name in pipeline.passes]
+    passes.insert(passes.index("common::fuse_matmul_weight_bias"), LINEAR_OF_ROUNDED)
+    pipeline.passes = passes
     return pipeline
 
 

@@ -8,7 +8,7 @@ A family is a file with a module to build and its components; adding one is that
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
@@ -68,9 +68,11 @@ def load(variant: str | Variant, checkpoint: Path | None = None, progress: Progr
     """
     row = find(variant) if isinstance(variant, str) else variant
     path = checkpoint if checkpoint is not None else pull(row, progress)
-    return load_into(FAMILIES[row.family].build(row), row, path)
+    model = load_into(FAMILIES[row.family].build(row), row, path)
+    return model if checkpoint is None else replace(model, own_file=checkpoint.name)
 
 
 def components(model: SamModel) -> tuple[Component, ...]:
     """Return the model's graphs to be, image encoder first."""
-    return FAMILIES[model.variant.family].components(model.module, model.variant)
+    parts = FAMILIES[model.variant.family].components(model.module, model.variant)
+    return tuple(replace(part, card=model.card) for part in parts)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..contract import GraphContract, MaskRule, Normalisation, Preprocessing, Recipe, TensorSpec
+from ..manifest import ModelCard
 from .layers import Migration
 from .sam import MaskDecoder, PositionEncoding, PromptEncoder
 
@@ -21,7 +22,8 @@ class Component:
     """One graph to be: a module that takes and returns the contract's tensors, in its order.
 
     `float32_modules`: dotted names below `module` that stay fp32 in an fp16 graph. `migrations`: for quantizers.
-    `recipe`: what a quantizer made of the module; None for one that is as it was loaded.
+    `recipe`: what a quantizer made of the module; None for one that is as it was loaded. `card`: whose weights these
+    are, for the file to say so; None for a module that is no model's.
     """
 
     module: nn.Module
@@ -30,6 +32,7 @@ class Component:
     float32_modules: tuple[str, ...]
     migrations: tuple[Migration, ...] = ()
     recipe: Recipe | None = None
+    card: ModelCard | None = None
 
 
 class MeanStd(nn.Module):

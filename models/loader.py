@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..manifest import file_sha256
+from ..manifest import ModelCard, file_sha256
 from .loading import check_layout, read_checkpoint
 from .variants import Variant
 
@@ -18,7 +18,8 @@ from .variants import Variant
 class SamModel:
     """A plain torch module in eval mode and fp32, with upstream's key layout, and where its weights came from.
 
-    `notes`: what was done to the file's keys to make them fit, for the user to see.
+    `notes`: what was done to the file's keys to make them fit, for the user to see. `own_file`: the name of a user's
+    own checkpoint, None for the variant's.
     """
 
     variant: Variant
@@ -26,6 +27,16 @@ class SamModel:
     checkpoint_sha256: str
     weights_trained: bool
     notes: tuple[str, ...] = ()
+    own_file: str | None = None
+
+    @property
+    def card(self) -> ModelCard:
+        """Licence and source of the weights; of a user's own file nothing but its name is known."""
+        row = self.variant
+        licence, source = row.license, row.source.address
+        if self.own_file is not None:
+            licence, source = "that of the checkpoint's owner", f"--checkpoint {self.own_file}"
+        return ModelCard(row.name, row.family, licence, source, self.checkpoint_sha256)
 
 
 def load_into(module: nn.Module, variant: Variant, checkpoint: Path) -> SamModel:

@@ -33,7 +33,7 @@ def mask_gradients(
 ) -> Mapping[ComponentName, Gradients]:
     """Return the squared gradient of the masks by each output channel of each layer, [out] float64.
 
-    Summed over positions, pictures and random boxes on them. A layer that no box reaches is missing.
+    Summed over positions, pictures and random boxes on them. Boxes come without a mask of their own.
     """
     encoder, decoder = (_frozen(part) for part in parts)
     found: dict[ComponentName, Gradients] = {"image_encoder": {}, "mask_decoder": {}}
@@ -43,7 +43,8 @@ def mask_gradients(
             prepared = prepare_image(picture.image, model.variant.preprocessing)
             embeddings = encoder(torch.from_numpy(prepared.tensor).requires_grad_())
             feeds = _boxes(model, picture, prepared)
-            prompts = (torch.from_numpy(feeds[name]) for name in parts[1].contract.input_names[1:])
+            # Some layers of the decoder see the prompt alone.
+            prompts = (torch.from_numpy(feeds[name]).requires_grad_() for name in parts[1].contract.input_names[1:])
             torch.autograd.backward(_edges(model, decoder(embeddings, *prompts), random))
     return found
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from ..contract import Array, EngineOptions, EngineReport, GraphContract
 from ..errors import BundleError, UnsupportedError
 from ..optional import import_openvino
@@ -79,6 +81,8 @@ class OpenVinoSession:
 @functools.cache
 def _core(openvino: ModuleType) -> Any:
     """Return the one Core: devices are probed when it is made, which takes a while."""
+    # openvino 2026.4 looks numpy up at the first `data`; two threads there at once would wait for each other for ever.
+    _ = openvino.Tensor(np.zeros(1, np.float32)).data
     return openvino.Core()
 
 

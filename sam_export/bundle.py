@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from .contract import Graph, MaskRule, Preprocessing
@@ -170,12 +171,14 @@ def _manifest(draft: BundleDraft, variants: tuple[BundleVariant, ...], extras: t
         variants=variants,
         selftest=draft.selftest,
         extras=extras,
-        tools=tool_versions(),
+        tools=dict(tool_versions()),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def tool_versions() -> dict[str, str]:
+@cache
+def tool_versions() -> Mapping[str, str]:
+    """Return the version of each of `TOOLS` that is installed."""
     installed = {
         dist.metadata["Name"].lower(): dist.version
         for dist in importlib.metadata.distributions()

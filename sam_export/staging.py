@@ -43,20 +43,15 @@ def _output_error(final: Path, exc: OSError) -> OutputError:
 
 
 def _replace(staging: Path, final: Path) -> None:
-    """Rename into place. An older folder is moved aside first and put back if the rename fails."""
+    """Rename into place. An older folder is moved aside first and put back if the rename fails or is interrupted."""
     if not final.exists():
         staging.rename(final)
         return
     aside = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".old", dir=final.parent))
     try:
         final.rename(aside / "folder")
-    except OSError:
-        aside.rmdir()
-        raise
-    try:
         staging.rename(final)
-    except OSError:
-        (aside / "folder").rename(final)
-        aside.rmdir()
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
+    finally:
+        if not final.exists():
+            (aside / "folder").rename(final)
+        shutil.rmtree(aside, ignore_errors=True)

@@ -6,23 +6,27 @@ import hashlib
 import sys
 from collections.abc import Mapping
 
-from ..contract import Array, EngineReport, Graph, Session
+from ..contract import Array, EngineOptions, EngineReport, Graph, Session
 from ..errors import NotVerifiableError, UnsupportedError
 from ..runtimes import open_session
+from .lanes import SessionPool, lanes_of, threads_of_lane
 
 
-def evaluation_session(graph: Graph) -> tuple[Session, str]:
+def evaluation_session(graph: Graph, *, lanes: int = 1) -> tuple[Session, str]:
     """Return the graph, opened for the gate, and what runs it, as bundles and reports name it.
 
     Engines compute in the precision that the graph's recipe names. Off macOS a Core ML graph is loaded back and
     evaluated op by op.
+
+    Args:
+        lanes: how many threads may run the session at once, if the engine allows it; the cores are shared among them.
 
     Raises:
         MissingDependencyError: the engine is not installed.
         NotVerifiableError: nothing on this machine computes the graph as its recipe says.
         BundleError, ContractError: the file is not the graph that its contract describes.
     """
-    session = _open(graph)
+    session = _opened(graph, lanes)
     return session, evaluator_name(session)
 
 
@@ -51,6 +55,7 @@ class EncodedOnce:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self.lanes = lanes_of([session])
         self._outputs: dict[str, dict[str, Array]] = {}
 
     @property
@@ -64,12 +69,21 @@ class EncodedOnce:
         return self._outputs[key]
 
 
-def _open(graph: Graph) -> Session:
+def _opened(graph: Graph, lanes: int) -> Session:
     if graph.target == "coreml" and sys.platform != "darwin":
         from .mil.session import MilSession
 
-        return MilSession(graph.path, graph.contract)
+        session = MilSession(graph.path, graph.contract)
+        # Nothing in it changes once it is open, so that one serves all lanes.
+        return session if lanes == 1 else SessionPool([session] * lanes)
+    if graph.target == "coreml" or lanes == 1:
+        return _open(graph, EngineOptions())
+    options = EngineOptions(threads=threads_of_lane(lanes))
+    return SessionPool([_open(graph, options) for _ in range(lanes)])
+
+
+def _open(graph: Graph, options: EngineOptions) -> Session:
     try:
-        return open_session(graph.path, graph.contract, graph.target, graph.recipe)
+        return open_session(graph.path, graph.contract, graph.target, graph.recipe, options)
     except UnsupportedError as exc:
         raise NotVerifiableError(str(exc)) from exc

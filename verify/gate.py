@@ -18,6 +18,7 @@ from ..runtimes.postprocess import upsample
 from ..verification import Failed, Limits, Measurement, Passed, PromptScore, Summary, TensorScore, TruthScore
 from .ground_truth_scores import summarise_truth, truth_score
 from .judge import failures
+from .lanes import in_lanes, lanes_of
 from .metrics import boundary_iou, mask_iou, snr_db
 from .prompt import batched_feeds, chosen_index
 from .prompts import Case
@@ -41,6 +42,15 @@ class CandidateAnswer:
     iou_predictions: FloatArray
 
 
+@dataclass(frozen=True)
+class PictureScores:
+    """What a candidate scored on one picture."""
+
+    tensor: TensorScore
+    prompts: tuple[PromptScore, ...]
+    truths: tuple[TruthScore, ...]
+
+
 def verify(
     sessions: Sessions,
     suite: Suite,
@@ -60,22 +70,25 @@ def verify(
         ContractError: an output is missing or has another shape than the reference's.
         ConversionError: an engine failed on a graph.
     """
-    prompts: list[PromptScore] = []
-    tensors: list[TensorScore] = []
-    truths: list[TruthScore] = []
-    for done, entry in enumerate(suite.pictures):
-        if progress:
-            progress("verify", done, len(suite.pictures))
-        embeddings = encode(sessions, entry)
-        tensors.append(TensorScore(entry.picture.name, "image_embeddings", snr_db(entry.image_embeddings, embeddings)))
-        answers = decode(sessions, suite, entry, entry.cases, embeddings)
-        prompts += [_score(suite, entry, case, answer) for case, answer in zip(entry.cases, answers, strict=True)]
-        truths += _against_truth(suite, entry, answers)
-    if progress:
-        progress("verify", len(suite.pictures), len(suite.pictures))
-    measurement = _measurement(suite, tuple(prompts), tuple(tensors), tuple(truths), evaluated_by, notes)
+    scores = in_lanes(
+        lambda entry: _picture_scores(sessions, suite, entry),
+        suite.pictures,
+        lanes_of(sessions.values()),
+        lambda done: progress("verify", done, len(suite.pictures)) if progress else None,
+    )
+    measurement = _measurement(suite, scores, evaluated_by, notes)
     reasons = failures(measurement, limits)
     return Failed(measurement, limits, reasons) if reasons else Passed(measurement, limits)
+
+
+def _picture_scores(sessions: Sessions, suite: Suite, entry: SuitePicture) -> PictureScores:
+    embeddings = encode(sessions, entry)
+    answers = decode(sessions, suite, entry, entry.cases, embeddings)
+    return PictureScores(
+        TensorScore(entry.picture.name, "image_embeddings", snr_db(entry.image_embeddings, embeddings)),
+        tuple(_score(suite, entry, case, answer) for case, answer in zip(entry.cases, answers, strict=True)),
+        tuple(_against_truth(suite, entry, answers)),
+    )
 
 
 def encode(sessions: Sessions, entry: SuitePicture) -> FloatArray:
@@ -143,13 +156,10 @@ def _against_truth(suite: Suite, entry: SuitePicture, answers: Sequence[Candidat
 
 
 def _measurement(
-    suite: Suite,
-    prompts: tuple[PromptScore, ...],
-    tensors: tuple[TensorScore, ...],
-    truths: tuple[TruthScore, ...],
-    evaluated_by: str,
-    notes: tuple[str, ...],
+    suite: Suite, scores: Sequence[PictureScores], evaluated_by: str, notes: tuple[str, ...]
 ) -> Measurement:
+    prompts = tuple(score for picture in scores for score in picture.prompts)
+    truths = tuple(score for picture in scores for score in picture.truths)
     roles = [case.prompt.role for case in suite.cases()]
     groups = {
         role: summarise([score for score, own in zip(prompts, roles, strict=True) if own == role])
@@ -159,7 +169,7 @@ def _measurement(
         evaluated_by=evaluated_by,
         suite_sha256=suite.sha256,
         prompts=prompts,
-        tensors=tensors,
+        tensors=tuple(picture.tensor for picture in scores),
         stable=groups["stable"],
         harsh=groups["harsh"],
         parity=groups["parity"],

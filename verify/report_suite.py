@@ -12,7 +12,9 @@ from ..contract import Graph
 from ..manifest import ModelCard
 from ..verification import Failed, Measurement, Passed, PromptScore
 from .gate import Sessions, decode, encode, masks_in_picture, scored_cases
+from .lanes import in_lanes, lanes_of
 from .pictures import PURPOSES, SetName, picture_set
+from .prompts import Case
 from .report import (
     PictureEntry,
     PictureSet,
@@ -24,7 +26,7 @@ from .report import (
     choose_cases,
 )
 from .report_pictures import Case as ReportCase
-from .suite import Suite
+from .suite import Suite, SuitePicture
 
 OTHER_SETS: tuple[SetName, ...] = ("search", "calibration")
 
@@ -62,26 +64,26 @@ def _drawn(sessions: Sessions, suite: Suite, scores: Sequence[PromptScore]) -> t
     embeddings = {
         entry.picture.name: encode(sessions, entry) for entry in suite.pictures if entry.picture.name in by_picture
     }
-    drawn = []
-    for entry, case, score in scored_cases(suite, scores):
+
+    def drawn(found: tuple[SuitePicture, Case, PromptScore]) -> ReportCase:
+        entry, case, score = found
         (answer,) = decode(sessions, suite, entry, (case,), embeddings[entry.picture.name])
         reference, candidate = masks_in_picture(suite, entry, case, answer)
         prompt = case.prompt
-        drawn.append(
-            ReportCase(
-                picture=entry.picture.name,
-                prompt=prompt.name,
-                kind=prompt.kind,
-                image=entry.picture.image,
-                reference_mask=reference,
-                candidate_mask=candidate,
-                score=score,
-                box=prompt.box,
-                points=prompt.points,
-                labels=prompt.labels,
-            )
+        return ReportCase(
+            picture=entry.picture.name,
+            prompt=prompt.name,
+            kind=prompt.kind,
+            image=entry.picture.image,
+            reference_mask=reference,
+            candidate_mask=candidate,
+            score=score,
+            box=prompt.box,
+            points=prompt.points,
+            labels=prompt.labels,
         )
-    return tuple(drawn)
+
+    return tuple(in_lanes(drawn, tuple(scored_cases(suite, scores)), lanes_of(sessions.values())))
 
 
 def _is_built_in(suite: Suite) -> bool:

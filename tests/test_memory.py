@@ -1,0 +1,47 @@
+"""Large tensors that are freed and asked for again stay with the process."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+# In a thread too, since pictures are measured in several.
+PROGRAM = """
+import resource, sys, threading
+from sam_export.memory import keep_freed_memory
+
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+import numpy as np
+
+def use():
+    for _ in range(10):
+        np.ones(1 << 24, np.float32)
+
+def faults(work):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    work()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+def in_thread():
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+
+use()
+print(faults(use), faults(in_thread))
+"""
+
+
+def faults(how: str) -> list[int]:
+    done = subprocess.run([sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=True)
+    return [int(word) for word in done.stdout.split()]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
+def test_freed_memory_is_used_again() -> None:
+    for kept, by_default in zip(faults("kept"), faults("by default"), strict=True):
+        assert kept < by_default / 10
