@@ -63,7 +63,8 @@ for op in ("fake_quantize_per_tensor_affine_cachemask", "fake_quantize_per_chann
 @register_torch_op  # type: ignore[untyped-decorator]  # coremltools has no types
 def fake_quantize_per_tensor_affine(context: Any, node: Any) -> None:
     x, scale, zero_point, low, high = _get_inputs(context, node, expected=5)
-    _add_rounded(context, node.name, x, np.asarray(scale.val, np.float32), np.asarray(zero_point.val), None, (low.val, high.val))
+    grid = np.asarray(scale.val, np.float32), np.asarray(zero_point.val)
+    _add_rounded(context, node.name, x, *grid, None, (low.val, high.val))
 
 
 @register_torch_op  # type: ignore[untyped-decorator]  # coremltools has no types

@@ -227,8 +227,21 @@ def test_rounded_inputs_are_quantized_in_the_package(exported: Exported, compone
     # Layers that share an input share its rounding.
     assert 0.5 * len(layers) < kinds["quantize"] <= len(layers)
     assert kinds["quantize"] == kinds["dequantize"]
-    # Values in the middle of two codes may be rounded either way.
-    assert min(losses_db(candidate, graph)) > 45
+    # A value between two codes may be rounded either way, and one that is changes all that follows: the two differ by
+    # as much as they lose, but lose as much.
+    assert min(losses_db(candidate, graph)) > 25
+
+
+@pytest.mark.parametrize("name", ["neck.neck_2", "layers.3.blocks.0.mlp.fc1", "layers.0.blocks.0.conv2"])
+def test_one_rounded_input_is_what_the_simulation_rounds(
+    quantizers: dict[ComponentName, Quantizer], tmp_path: Path, name: str
+) -> None:
+    """A convolution, a linear layer, and a depthwise convolution with a grid for each of its channels."""
+    plan = ComponentPlan(layers=(LayerPlan(f"encoder.{name}", "int8", "uint8"),))
+    candidate = quantizers["image_encoder"].quantized(plan)
+    graph = export(candidate, "coreml", "fp32", tmp_path, ExportOptions(17))
+    assert [op.type for op in program_of(graph).operations].count("quantize") == 1
+    assert min(losses_db(candidate, graph)) > 70
 
 
 def test_rounded_inputs_need_ios_17(exported: Exported) -> None:
