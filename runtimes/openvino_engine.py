@@ -113,8 +113,11 @@ def _compile(core: Any, path: Path, model: Any, device: str, options: EngineOpti
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
     }
-    if "DYNAMIC_QUANTIZATION_GROUP_SIZE" in core.get_property(device, "SUPPORTED_PROPERTIES"):
+    has = core.get_property(device, "SUPPORTED_PROPERTIES")
+    if "DYNAMIC_QUANTIZATION_GROUP_SIZE" in has:
         config["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0  # else activations of compressed weights become int8 unasked
+    if "ENABLE_CPU_PINNING" in has:
+        config["ENABLE_CPU_PINNING"] = False  # else sessions of one thread each all share the first core
     if options.threads is not None:
         config["INFERENCE_NUM_THREADS"] = options.threads
     try:
@@ -147,7 +150,13 @@ def _threads(compiled: Any) -> int | None:
 
 
 def _settings(compiled: Any) -> dict[str, str]:
-    wanted = ("PERFORMANCE_HINT", "NUM_STREAMS", "EXECUTION_MODE_HINT", "DYNAMIC_QUANTIZATION_GROUP_SIZE")
+    wanted = (
+        "PERFORMANCE_HINT",
+        "NUM_STREAMS",
+        "EXECUTION_MODE_HINT",
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE",
+        "ENABLE_CPU_PINNING",
+    )
     has = compiled.get_property("SUPPORTED_PROPERTIES")
     return {name.lower(): str(compiled.get_property(name)).rpartition(".")[2] for name in wanted if name in has}
 

@@ -1,8 +1,9 @@
 """Several pictures at a time: one thread and one engine of a single thread for each core.
 
-Measured on LiteMedSAM and two cores that other programs share, four pictures with 53 prompts, one engine of two threads
-against two lanes (processor seconds): onnxruntime 14.1, 9.2; OpenVINO 12.1, 10.8; MIL evaluator 49.4, 15.4. An engine's
-threads wait for each other after every operation, lanes only after the last picture.
+Measured on LiteMedSAM and two cores that other programs share, four pictures with 53 prompts, one engine of two
+threads against two lanes (processor seconds): onnxruntime 14.1, 9.2; MIL evaluator 49.4, 15.4. An engine's threads wait
+for each other after every operation, lanes only after the last picture. OpenVINO must not pin its threads to cores: all
+engines of one thread would share the first (ten encodings in two lanes: 10.3 s pinned, 5.2 s not).
 """
 
 from __future__ import annotations

@@ -65,6 +65,7 @@ def test_runs_and_reports_what_it_uses(graph: Graph, feeds: dict[str, Array]) ->
         1,
     )
     assert report.options["dynamic_quantization_group_size"] == "0"
+    assert report.options["enable_cpu_pinning"] == "False"
 
 
 def test_threads_left_to_the_engine_are_read_back(graph: Graph) -> None:
