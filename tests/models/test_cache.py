@@ -191,9 +191,10 @@ def test_pulls_at_the_same_time_fetch_once(row: Row, file_server: FileServer) ->
 
 
 SLOW_PULL = """
-import sys, types
+import signal, sys, types
 from sam_export.models.cache import pull
 from sam_export.models.sources import UrlSource
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 pull(types.SimpleNamespace(
     name="some_sam", source=UrlSource(sys.argv[1]), checkpoint_sha256="0" * 64, git_blob=None, checkpoint_bytes=None
 ))
