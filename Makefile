@@ -22,7 +22,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED)  ## export the default model to every target at fp32 and fp16, prove it, draw an overlay
 	$(BIN)/sam-export $(MODEL) --target $(TARGETS) --precision fp32 fp16 --overwrite -o $(OUT)
 	$(BIN)/sam-export segment $(OUT)/$(MODEL)-onnx-fp16 "$(PICTURE)" $(BOXES) --overwrite -o $(OUT)/demo
-	@echo "reports: $$(ls -d $(OUT)/$(MODEL)-*/report.html | tr '\n' ' ')"
+	$(BIN)/sam-export inspect $(foreach target,$(TARGETS),$(OUT)/$(MODEL)-$(target)-fp32 $(OUT)/$(MODEL)-$(target)-fp16)
+	@echo "reports: $(OUT)/$(MODEL)-*/report.html"
 	@echo "overlay: $(OUT)/demo/overlay.png"
 
 test: $(INSTALLED)  ## run the whole test suite

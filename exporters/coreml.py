@@ -6,12 +6,14 @@ until something is exported.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..contract import Graph, LayerChoice, Recipe
-from ..errors import UnsupportedError
+from ..errors import ConversionError, OutputError, UnsupportedError
 from ..optional import import_coremltools
 from .coreml_quiet import quiet_conversion
 from .target import ExportOptions
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from ..models.components import Component
 
 IOS_VERSIONS = (16, 17, 18)
+# The converter's own file of the weights, the temporary package, and the one that is kept.
+COPIES = 3
 
 
 class CoreMl:
@@ -38,16 +42,15 @@ class CoreMl:
             MissingDependencyError: coremltools is not installed.
             ConversionError: the converter failed, or its program breaks a promise of this project.
             ContractError: the saved inputs or outputs are not the contract's.
-            OSError: the package cannot be written.
+            OutputError, OSError: the package, or the converter's temporary one, cannot be written.
         """
         self.check_options(options)
         import_coremltools(purpose="Core ML export", extra=self.extra)
-        from .coreml_convert import convert
         from .coreml_package import package_files, write_package
 
         path = out_dir / f"{component.contract.component}.mlpackage"
         recipe = _recipe(component, precision, options)
-        model = convert(component, precision, options.minimum_ios)
+        model = _converted(component, precision, options)
         write_package(model, component, path, _facts(recipe, options))
         _check_saved(path, component, recipe.precision)
         return Graph(component.contract, self.name, recipe, path, package_files(path))
@@ -57,6 +60,26 @@ class CoreMl:
         if options.minimum_ios not in IOS_VERSIONS:
             allowed = ", ".join(map(str, IOS_VERSIONS))
             raise UnsupportedError(f"coreml cannot target iOS {options.minimum_ios}; choose one of {allowed}")
+
+
+def _converted(component: Component, precision: str, options: ExportOptions) -> Any:
+    """Return the model in memory. coremltools says a full disk with errors of many kinds, so the disk is asked."""
+    from .coreml_convert import convert
+
+    try:
+        return convert(component, precision, options.minimum_ios)
+    except ConversionError as exc:
+        folder = tempfile.gettempdir()
+        free = shutil.disk_usage(folder).free
+        needed = COPIES * sum(
+            tensor.numel() * tensor.element_size() for tensor in component.module.state_dict().values()
+        )
+        if free >= needed:
+            raise
+        raise OutputError(
+            f"{folder}: {free / 1e6:.1f} MB free, converting {component.contract.component} to coreml takes up to "
+            f"{needed / 1e6:.1f} MB; free space, or set TMPDIR to another disk"
+        ) from exc
 
 
 def _recipe(component: Component, precision: str, options: ExportOptions) -> Recipe:

@@ -29,7 +29,7 @@ class Onnx:
     name: str = "onnx"
     extra: str = "onnx"
     devices: tuple[str, ...] = ("cpu",)
-    requires: tuple[str, ...] = ("onnx", "onnx_ir")
+    requires: tuple[str, ...] = ("onnx", "onnx_ir", "onnxruntime")
     precisions: tuple[str, ...] = ("fp32", "fp16")
     default_precision: str = "fp32"
 
@@ -46,13 +46,16 @@ class Onnx:
         """
         del options
         model, recipe = build(component, precision)
-        if component.recipe is not None:
-            from .onnx_quantized import round_biases
-
-            round_biases(model)
+        _round_biases(model)
         path = out_dir / f"{component.contract.component}.onnx"
         files = save(model, path)
         return Graph(component.contract, self.name, recipe, path, files)
+
+
+def _round_biases(model: ir.Model) -> None:
+    from .onnx_quantized import round_biases
+
+    round_biases(model)
 
 
 def build(component: Component, precision: str) -> tuple[ir.Model, Recipe]:

@@ -75,6 +75,8 @@ def _round_bias(model: ir.Model, node: ir.Node, index: int, product: ir.Node) ->
     dequantize.outputs[0].type, dequantize.outputs[0].shape = bias.type, bias.shape
     model.graph.insert_before(node, dequantize)
     node.replace_input_with(index, dequantize.outputs[0])
+    if not bias.uses() and bias.name is not None:
+        model.graph.initializers.pop(bias.name)
 
 
 def _scale_of(value: ir.Value | None) -> np.ndarray | None:

@@ -20,10 +20,11 @@ class ExportOptions:
 
 
 class Target(Protocol):
-    """A format. Importing one needs no converter; `export` imports what it needs, which are the packages `requires`.
+    """A format. Importing one needs no converter; `export` imports what it needs.
 
-    `extra` is the pip extra that installs them, `devices` are those that the graphs are for. `check_options` raises
-    for an option that the target cannot do. `export` writes `<component>.*` into the existing folder `out_dir`.
+    `requires` are those packages and the engine that the gate runs the graph on, `extra` is the pip extra that installs
+    them, `devices` are those that the graphs are for. `check_options` raises for an option that the target cannot do.
+    `export` writes `<component>.*` into the existing folder `out_dir`.
     """
 
     @property

@@ -7,16 +7,25 @@ from __future__ import annotations
 
 from importlib.resources import files
 
+from ..search_record import SearchRecord, decode_records
 from .plan import QuantizationPlan, decode_plan
 
 FOLDER = "found"
 
 
-def found_plan(model: str, checkpoint_sha256: str, target: str, precision: str) -> QuantizationPlan | None:
-    """Return the plan for this checkpoint, target and precision, or None."""
-    name = f"{model}-{target}-{precision}.json"
+def found_plan(
+    model: str, checkpoint_sha256: str, target: str, precision: str
+) -> tuple[QuantizationPlan | None, tuple[SearchRecord, ...]]:
+    """Return the plan for this checkpoint, target and precision with the record of its search, or None and nothing."""
+    name = f"{model}-{target}-{precision}"
+    text = _read(f"{name}.json")
+    plan = decode_plan(text, name) if text is not None else None
+    if plan is None or plan.checkpoint_sha256 != checkpoint_sha256:
+        return None, ()
+    record = _read(f"{name}-search.json")
+    return plan, decode_records(record, name) if record is not None else ()
+
+
+def _read(name: str) -> bytes | None:
     entry = files(__package__).joinpath(FOLDER, name)
-    if not entry.is_file():
-        return None
-    plan = decode_plan(entry.read_bytes(), name)
-    return plan if plan.checkpoint_sha256 == checkpoint_sha256 else None
+    return entry.read_bytes() if entry.is_file() else None

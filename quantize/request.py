@@ -13,6 +13,7 @@ from ..contract import ComponentName, Session
 from ..errors import RequestError
 from ..exporters import ExportOptions, export
 from ..models import Component, SamModel
+from ..search_record import SearchRecord
 from ..verify.evaluators import evaluation_session
 from ..verify.limits import limits_for
 from ..verify.pictures import Picture, picture_set
@@ -24,7 +25,8 @@ from .gradients import Gradients, mask_gradients
 from .plan import SCHEMA_VERSION, ComponentPlan, QuantizationPlan
 from .quantizer import Quantizer
 from .recipes import FLOAT_OF_TARGET, SEARCHED, start_plan
-from .search import Prefer, Search, SearchState, choose
+from .record import search_record
+from .search import Prefer, Search, choose
 from .trial import Bench
 
 Progress = Callable[[str, int, int], None]
@@ -52,7 +54,7 @@ class Quantized:
 
     components: tuple[Component, ...]
     plan: QuantizationPlan
-    searches: dict[ComponentName, SearchState]
+    records: tuple[SearchRecord, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,24 +111,23 @@ def quantized(
         NotVerifiableError: a search found nothing that passes.
     """
     task = _Task(model, parts, target, precision, options or ExportOptions(), request, progress)
-    plan = _given(task)
-    searches: dict[ComponentName, SearchState] = {}
+    plan, records = _given(task)
     if plan is None:
-        plan, searches = _searched(task) if precision in SEARCHED else (_started(task), {})
+        plan, records = _searched(task) if precision in SEARCHED else (_started(task), ())
     results = []
     for part in task.parts:
         own = plan.components[part.contract.component]
         result = task.quantizer(part).quantized(own)
         results.append(replace(result, recipe=resolved_recipe(part, own, precision)))
-    return Quantized(tuple(results), plan, searches)
+    return Quantized(tuple(results), plan, records)
 
 
-def _given(task: _Task) -> QuantizationPlan | None:
-    """Return the plan of a file, checked, or one that was found before."""
+def _given(task: _Task) -> tuple[QuantizationPlan | None, tuple[SearchRecord, ...]]:
+    """Return the plan of a file, checked, or one that was found before with the record of how."""
     plan = task.request.recipe
     if plan is None:
         if task.request.search or task.request.prefer != "speed":
-            return None
+            return None, ()
         return found_plan(task.model.variant.name, task.model.checkpoint_sha256, task.target, task.precision)
     wanted = (task.model.variant.name, task.target)
     if (plan.model, plan.target) != wanted:
@@ -134,7 +135,7 @@ def _given(task: _Task) -> QuantizationPlan | None:
             f"the recipe is for {plan.model} on {plan.target}, asked for is {wanted[0]} on {wanted[1]}; "
             "give the recipe.json of a bundle of this model and target"
         )
-    return plan
+    return plan, ()
 
 
 def _started(task: _Task) -> QuantizationPlan:
@@ -152,12 +153,12 @@ def _plan(task: _Task, plans: dict[ComponentName, ComponentPlan]) -> Quantizatio
     )
 
 
-def _searched(task: _Task) -> tuple[QuantizationPlan, dict[ComponentName, SearchState]]:
+def _searched(task: _Task) -> tuple[QuantizationPlan, tuple[SearchRecord, ...]]:
     """Search each component beside the float other one, whose session both searches share."""
     limits = limits_for(task.precision)
     suite = build_suite(task.model, picture_set("search"), progress=task.progress)
     plans: dict[ComponentName, ComponentPlan] = {}
-    states: dict[ComponentName, SearchState] = {}
+    records: list[SearchRecord] = []
     with tempfile.TemporaryDirectory(prefix="sam-export-") as folder:
         floats = _float_sessions(task, Path(folder))
         for part in task.parts:
@@ -176,9 +177,11 @@ def _searched(task: _Task) -> tuple[QuantizationPlan, dict[ComponentName, Search
                 60 * task.request.minutes,
                 task.progress,
             )
-            states[name] = search.run()
-            plans[name] = choose(states[name], limits, task.request.prefer, f"{task.subject} {name}").plan
-    return _plan(task, plans), states
+            state, prefer = search.run(), task.request.prefer
+            chosen = choose(state, limits, prefer, f"{task.subject} {name}")
+            plans[name] = chosen.plan
+            records.append(search_record(name, state, limits, prefer, floats[name].report, chosen=chosen))
+    return _plan(task, plans), tuple(records)
 
 
 def _float_sessions(task: _Task, folder: Path) -> dict[ComponentName, Session]:

@@ -90,14 +90,24 @@ def write_bundle(draft: BundleDraft, out: Path, *, overwrite: bool = False) -> P
 
 def require_free(final: Path, *, overwrite: bool) -> None:
     """Raise if the bundle exists already or cannot be written there, before any work is spent on it."""
-    if final.exists() and not overwrite:
+    taken = final.exists() or final.is_symlink()
+    if taken and not overwrite:
         raise OutputError(f"{final} exists already; give --overwrite to replace it, or another -o")
+    if taken and not _replaceable(final):
+        raise OutputError(
+            f"{final}: is no bundle, so --overwrite does not replace it; move it away, or give another -o"
+        )
     place = next(parent for parent in final.absolute().parents if parent.exists())
     try:
         with tempfile.TemporaryFile(dir=place):
             return
     except OSError as exc:
         raise OutputError(f"{final}: {place} cannot be written ({exc.strerror or exc}); give another -o") from exc
+
+
+def _replaceable(final: Path) -> bool:
+    """An earlier bundle, whole or not, or an empty folder. A link that leads nowhere is neither."""
+    return final.is_dir() and ((final / MANIFEST_NAME).is_file() or not any(final.iterdir()))
 
 
 def require_passed(name: str, verification: Verification) -> None:

@@ -81,8 +81,7 @@ class ExportAhead:
     def __enter__(self) -> ExportAhead:
         """Raises OutputError if there is no room for a temporary folder."""
         try:
-            self._folder = tempfile.TemporaryDirectory(prefix="sam-export-")
-            (Path(self._folder.name) / REQUEST).write_bytes(pickle.dumps(self._request))
+            self._folder = _folder_with(pickle.dumps(self._request))
         except OSError as exc:
             raise OutputError(f"no temporary folder ({exc.strerror or exc}); free space or set TMPDIR") from exc
         paths = os.pathsep.join(path for path in sys.path if path)
@@ -124,6 +123,16 @@ class ExportAhead:
                 "before it had the graphs; free memory, or set OMP_NUM_THREADS=1 to export in the process that measures"
             ) from exc
         return answer
+
+
+def _folder_with(request: bytes) -> tempfile.TemporaryDirectory[str]:
+    folder = tempfile.TemporaryDirectory(prefix="sam-export-")
+    try:
+        (Path(folder.name) / REQUEST).write_bytes(request)
+    except OSError:
+        folder.cleanup()
+        raise
+    return folder
 
 
 def serve() -> None:

@@ -15,13 +15,14 @@ from pathlib import Path
 
 from .bundle import BundleDraft, Candidate, bundle_name, require_free, write_bundle
 from .contract import ComponentName, Graph, Session
-from .errors import AccuracyError, OutputError, RequestError, SamExportError
+from .errors import AccuracyError, OutputError, RequestError, SamExportError, UnsupportedError
 from .export_ahead import ExportAhead, Exported, ExportTask, export_parts
 from .exporters import TARGETS, ExportOptions, check_request, find_target
 from .models import Component, SamModel, components, find, load
 from .quantize.plan import encode_plan
-from .quantize.recipes import FLOAT_OF_TARGET, QUANTIZED_PRECISIONS, require_precision
+from .quantize.recipes import FLOAT_OF_TARGET, OF_TARGET, QUANTIZED_PRECISIONS
 from .quantize.request import QuantizeRequest, quantized
+from .search_record import SearchRecord, encode_records
 from .verification import Failed, Verification
 from .verify.blame import blame
 from .verify.evaluators import EncodedOnce, evaluation_notes, evaluation_session
@@ -38,6 +39,7 @@ from .verify.suite import Suite, build_suite
 Progress = Callable[[str, int, int], None]
 REPORT_NAME = "report.html"
 RECIPE_NAME = "recipe.json"
+SEARCH_NAME = "search.json"
 
 
 @dataclass(frozen=True)
@@ -154,9 +156,13 @@ def _float_precision(job: Job) -> str:
     Raises:
         UnsupportedError: the target cannot do the precision; the text lists those that it can.
     """
-    if job.precision in QUANTIZED_PRECISIONS:
-        require_precision(job.target, job.precision)
+    floats, quantized_ones = find_target(job.target).precisions, OF_TARGET.get(job.target, ())
+    if job.precision in quantized_ones:
         return FLOAT_OF_TARGET[job.target]
+    if job.precision not in floats:
+        raise UnsupportedError(
+            f"{job.target} cannot do {job.precision!r}; choose one of {', '.join((*floats, *quantized_ones))}"
+        )
     return job.precision
 
 
@@ -179,7 +185,7 @@ def _attempt(job: Job, shared: Shared) -> Outcome:
 def _run(job: Job, shared: Shared, work: Path) -> Outcome:
     request = shared.request
     started = time.perf_counter()
-    parts, extras = _parts(job, shared)
+    parts, extras, searches = _parts(job, shared)
     prepared = time.perf_counter() - started
     exported = _export(job, shared, parts, work)
     graphs = exported.graphs
@@ -196,10 +202,12 @@ def _run(job: Job, shared: Shared, work: Path) -> Outcome:
     outcome = Outcome(job, bytes=size, export_seconds=prepared + exported.seconds, verification=verdict)
     if isinstance(verdict, Failed):
         return replace(outcome, error=_accuracy_error(_name(request, job), shared, sessions, graphs, verdict))
-    draft = _draft(
-        job, shared, Candidate(job.precision, TARGETS[job.target].devices, graphs, verdict), sessions, extras
-    )
-    return replace(outcome, bundle=write_bundle(draft, request.out, overwrite=request.overwrite))
+    candidate = Candidate(job.precision, TARGETS[job.target].devices, graphs, verdict)
+    draft = _draft(job, shared, candidate, sessions, extras, searches)
+    try:
+        return replace(outcome, bundle=write_bundle(draft, request.out, overwrite=request.overwrite))
+    except OutputError as exc:  # what was measured is not lost with it
+        return replace(outcome, error=exc)
 
 
 def _accuracy_error(
@@ -214,10 +222,10 @@ def _accuracy_error(
     return AccuracyError(f"{name}: {'; '.join(verdict.reasons)}; {fault}; {', '.join(advice)}")
 
 
-def _parts(job: Job, shared: Shared) -> tuple[tuple[Component, ...], dict[str, bytes]]:
-    """Return the components to export, quantized if the job asks for it, and the recipe that made them so."""
+def _parts(job: Job, shared: Shared) -> tuple[tuple[Component, ...], dict[str, bytes], tuple[SearchRecord, ...]]:
+    """Return the components to export, quantized if the job asks for it, with the recipe and how it was found."""
     if job.precision not in QUANTIZED_PRECISIONS:
-        return shared.parts, {}
+        return shared.parts, {}, ()
 
     def show(stage: str, done: int, total: int) -> None:
         shared.show(f"{job.label}: {stage}", done, total)
@@ -225,7 +233,10 @@ def _parts(job: Job, shared: Shared) -> tuple[tuple[Component, ...], dict[str, b
     result = quantized(
         shared.model, shared.parts, job.target, job.precision, shared.request.quantization, shared.request.options, show
     )
-    return result.components, {RECIPE_NAME: encode_plan(result.plan)}
+    extras = {RECIPE_NAME: encode_plan(result.plan)}
+    if result.records:
+        extras[SEARCH_NAME] = encode_records(result.records)
+    return result.components, extras, result.records
 
 
 def _export(job: Job, shared: Shared, parts: tuple[Component, ...], work: Path) -> Exported:
@@ -264,11 +275,14 @@ def _draft(
     candidate: Candidate,
     sessions: dict[ComponentName, Session],
     extras: dict[str, bytes],
+    searches: tuple[SearchRecord, ...],
 ) -> BundleDraft:
     model, suite = shared.model, shared.suite
     variant = model.variant
     selftest = build_selftest(sessions, suite)
-    report = render_report(bundle_report(model.card, job.target, job.precision, candidate, suite, sessions))
+    report = render_report(
+        bundle_report(model.card, job.target, job.precision, candidate, suite, sessions, searches=searches)
+    )
     return BundleDraft(
         model=model.card,
         target=job.target,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from sam_export.manifest import read_manifest
 from sam_export.verification import NotRunnable
 
 from .bundles import FAILED, SUMMARY, draft
+from .disks import small_disk
 
 
 def names(folder: Path) -> list[str]:
@@ -65,15 +65,27 @@ def test_overwrite_replaces_it_whole(work: Path, tmp_path: Path) -> None:
     assert names(tmp_path / "dist") == [bundle.name]
 
 
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_what_is_no_bundle_is_never_replaced(work: Path, tmp_path: Path, kind: str) -> None:
+    final = tmp_path / "lite_medsam-onnx-fp16"
+    if kind == "file":
+        final.write_text("mine")
+    elif kind == "folder":
+        final.mkdir()
+        (final / "mine.txt").write_text("mine")
+    else:
+        final.symlink_to("nowhere")
+    before = names(tmp_path)
+    with pytest.raises(OutputError, match="is no bundle, so --overwrite does not replace it; move it away"):
+        write_bundle(draft(work), tmp_path, overwrite=True)
+    assert names(tmp_path) == before
+    assert kind != "folder" or names(final) == ["mine.txt"]
+
+
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 KB, if this machine lets us mount one."""
-    folder = tmp_path / "full"
-    folder.mkdir()
-    if os.system(f"mount -t tmpfs -o size=4k tmpfs {folder} 2>/dev/null") != 0:
-        pytest.skip("mounting a small file system needs root")
-    yield folder
-    os.system(f"umount {folder}")
+    with small_disk(tmp_path / "full", kilobytes=4) as folder:
+        yield folder
 
 
 def test_a_full_disk_leaves_nothing(work: Path, full_disk: Path) -> None:

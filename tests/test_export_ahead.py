@@ -10,10 +10,12 @@ import pytest
 from torch import Tensor, nn
 
 from sam_export.contract import Graph
-from sam_export.errors import ConversionError
+from sam_export.errors import ConversionError, OutputError
 from sam_export.export_ahead import ExportAhead, ExportTask, export_parts
 from sam_export.exporters import ExportOptions
 from sam_export.models import Component, SamModel, components
+
+from .disks import small_disk
 
 pytestmark = pytest.mark.slow
 
@@ -79,6 +81,16 @@ def test_a_bug_is_raised_with_its_traceback(parts: tuple[Component, ...]) -> Non
     nonsense = (dataclasses.replace(parts[0], contract=None),)
     with ExportAhead(nonsense, (FP32,), OPTIONS) as ahead, pytest.raises(RuntimeError, match="Traceback"):
         ahead.result(FP32)
+
+
+def test_a_full_disk_leaves_nothing(
+    parts: tuple[Component, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_disk(tmp_path / "full", kilobytes=60) as folder:
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+        with pytest.raises(OutputError, match=r"no temporary folder .*; free space or set TMPDIR"):
+            ExportAhead(parts, (FP32,), OPTIONS).__enter__()
+        assert not list(folder.iterdir())
 
 
 def test_leaving_early_leaves_nothing(parts: tuple[Component, ...], temporary: Path) -> None:

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "quantize": {"models", "exporters", "runtimes", "verify"},
     "benchmarks": {"runtimes", "verify"},
 }
-FACE = {"contract", "errors", "verification", "manifest", "bundle", "optional", "staging"}
+FACE = {"contract", "errors", "verification", "manifest", "bundle", "optional", "search_record", "staging"}
 HEAVY = (
     "torch",
     "onnx",

@@ -14,9 +14,11 @@ import jinja2
 
 from ..contract import EngineReport, Recipe
 from ..manifest import ModelCard
+from ..search_record import SearchRecord
 from ..verification import Failed, Passed, PromptScore
 from .report_format import format_bytes, format_error, format_iou, format_points, format_share, format_snr, printable
 from .report_pictures import Case, Drawing, draw_case
+from .report_search import SearchView, view_search
 from .report_view import ROLE_TEXT, CandidateView, KindRole, PromptKind, view_candidate
 
 __all__ = [
@@ -77,13 +79,14 @@ class ReportedGraph:
 
 @dataclass(frozen=True)
 class ReportedCandidate:
-    """One set of graphs, the gate's verdict, and the prompts to show of it."""
+    """One set of graphs, the gate's verdict, the prompts to show of it, and the searches that led to it, if any."""
 
     name: str
     graphs: tuple[ReportedGraph, ...]
     verification: Passed | Failed
     cases: tuple[Case, ...]
     devices: tuple[str, ...] = ()
+    searches: tuple[SearchRecord, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -114,6 +117,12 @@ class Shown:
     candidate: ReportedCandidate
     view: CandidateView
     cases: tuple[tuple[Case, Drawing, str], ...]
+    searches: tuple[SearchView, ...]
+
+    @property
+    def searched(self) -> frozenset[str]:
+        """The components whose exceptions are listed with their search."""
+        return frozenset(search.component for search in self.searches)
 
 
 def choose_cases(scores: tuple[PromptScore, ...], *, worst: int = 6, typical: int = 3) -> tuple[PromptScore, ...]:
@@ -131,10 +140,20 @@ def render_report(report: Report) -> str:
     """Return the page as HTML text; the same report gives the same text. Write it as UTF-8."""
     drawings = _draw_within_budget(report)
     shown = tuple(
-        Shown(candidate, view_candidate(candidate.verification, report.suite.kinds), _label_cases(candidate, drawn))
+        Shown(
+            candidate,
+            view_candidate(candidate.verification, report.suite.kinds),
+            _label_cases(candidate, drawn),
+            _view_searches(candidate),
+        )
         for candidate, drawn in zip(report.candidates, drawings, strict=True)
     )
     return _environment().get_template("report.html").render(report=report, shown=shown, role_text=ROLE_TEXT)
+
+
+def _view_searches(candidate: ReportedCandidate) -> tuple[SearchView, ...]:
+    choices = {graph.component: graph.recipe.layers for graph in candidate.graphs}
+    return tuple(view_search(record, choices.get(record.component, ())) for record in candidate.searches)
 
 
 def _draw_within_budget(report: Report) -> list[list[Drawing]]:

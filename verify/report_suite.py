@@ -10,6 +10,7 @@ from functools import cache
 from ..bundle import Candidate, tool_versions
 from ..contract import Graph
 from ..manifest import ModelCard
+from ..search_record import SearchRecord
 from ..verification import Failed, Measurement, Passed, PromptScore
 from .gate import Sessions, decode, encode, masks_in_picture, scored_cases
 from .lanes import in_lanes, lanes_of
@@ -102,9 +103,19 @@ def _described(name: SetName) -> PictureSet:
 
 
 def bundle_report(
-    card: ModelCard, target: str, precision: str, candidate: Candidate, suite: Suite, sessions: Sessions
+    card: ModelCard,
+    target: str,
+    precision: str,
+    candidate: Candidate,
+    suite: Suite,
+    sessions: Sessions,
+    *,
+    searches: tuple[SearchRecord, ...] = (),
 ) -> Report:
-    """Return all that a bundle's page says, its cases computed again with both masks."""
+    """Return all that a bundle's page says, its cases computed again with both masks.
+
+    `searches`: what led to the candidate, one record for each component that was searched.
+    """
     verdict = candidate.verification
     assert isinstance(verdict, Passed | Failed)
     reported = ReportedCandidate(
@@ -113,6 +124,7 @@ def bundle_report(
         verification=verdict,
         cases=cases_to_show(sessions, suite, verdict.measurement),
         devices=candidate.devices,
+        searches=searches,
     )
     created = datetime.now(UTC).date().isoformat()
     return Report(card, target, precision, (reported,), describe_suite(suite), tool_versions(), created)

@@ -1,15 +1,18 @@
-"""`sam-export inspect BUNDLE`: what a bundle holds and what was proved of it. Opens no engine."""
+"""`sam-export inspect BUNDLE`: what a bundle holds and what was proved of it; several: a line each. Opens no engine."""
 
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ..contract import GraphContract, MaskRule, Preprocessing, Recipe, TensorSpec
+from ..errors import RequestError
 from ..manifest import BundleVariant, GraphEntry, Manifest, encode_manifest, read_manifest
 from ..verification import Summary, TruthSummary
 from .arguments import given_path
@@ -18,13 +21,53 @@ from .arguments import given_path
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `inspect`; its `run` default is the handler, `(Namespace) -> exit status`."""
     parser = subparsers.add_parser("inspect", help="show what a bundle holds, and check every hash")
-    parser.add_argument("bundle", metavar="BUNDLE", type=given_path, help="a folder that sam-export wrote")
+    parser.add_argument(
+        "bundles",
+        metavar="BUNDLE",
+        nargs="+",
+        type=given_path,
+        help="a folder that sam-export wrote; several are compared, one line each",
+    )
     parser.add_argument("--json", action="store_true", help="print the manifest for machines, once every hash is right")
     parser.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
-    return inspect_bundle(args.bundle, Console(), as_json=args.json)
+    if len(args.bundles) == 1:
+        return inspect_bundle(args.bundles[0], Console(), as_json=args.json)
+    if args.json:
+        raise RequestError(f"--json prints one manifest, given were {len(args.bundles)} bundles; give one at a time")
+    return compare_bundles(tuple(args.bundles), Console())
+
+
+def compare_bundles(bundles: tuple[Path, ...], console: Console) -> int:
+    """Print a line for each bundle: how good and how large; always 0.
+
+    Raises:
+        BundleError: one is no bundle, or has a missing or changed file.
+    """
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("bundle", overflow="fold")
+    for name in ("mean IoU", "worst", "MB"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for bundle in bundles:
+        for variant in read_manifest(bundle).variants:
+            table.add_row(Text(str(bundle)), *_comparison(variant))
+    console.print(table)
+    return 0
+
+
+def _comparison(variant: BundleVariant) -> tuple[str, str, str]:
+    stable = variant.accuracy.stable
+    size = sum(file.bytes for graph in variant.graphs.values() for file in graph.files)
+    if stable is None:
+        return "", "", f"{size / 1e6:.1f}"
+    return _rounded_down(stable.mean_iou), _rounded_down(stable.worst_iou), f"{size / 1e6:.1f}"
+
+
+def _rounded_down(iou: float) -> str:
+    """1.0000 means equal, not nearly equal."""
+    return f"{math.floor(iou * 1e4 + 1e-9) / 1e4:.4f}"
 
 
 def inspect_bundle(bundle: Path, console: Console, *, as_json: bool = False) -> int:

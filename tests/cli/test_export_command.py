@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from sam_export.cli import main
 from sam_export.cli.export_command import exit_status, print_json
 from sam_export.errors import AccuracyError, NotVerifiableError, UnsupportedError
+from sam_export.models import VARIANTS
+from sam_export.models.cache import checkpoint_path
 from sam_export.pipeline import Job, Outcome
+from sam_export.verify.pictures import picture_set
 
 from ..bundles import FAILED, PASSED
 
@@ -49,6 +53,22 @@ def test_json_has_every_number(capsys: pytest.CaptureFixture[str]) -> None:
     assert rejected["error"] == "mask IoU 0.9, minimum 0.995"
 
 
+@pytest.mark.slow
+def test_a_bundle_that_fails_the_gate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """fp16 that should be exact: the numbers and the way out in one line, status 1, and nothing is written."""
+    (tmp_path / "pictures").mkdir()
+    Image.fromarray(picture_set("gate")[-1].image).save(tmp_path / "pictures" / "one.png")
+    words = ["lite_medsam", "--target", "onnx", "--precision", "fp16", "--min-iou", "1"]
+    out = ["--evaluation", str(tmp_path / "pictures"), "-o", str(tmp_path / "out")]
+    assert main([*words, *out]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("sam-export: lite_medsam-onnx-fp16: ")
+    assert "mask IoU" in said
+    assert "minimum 1" in said
+    assert "compare it with --precision fp32" in said
+    assert not (tmp_path / "out").exists()
+
+
 class Code:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return (print, ("ran",))
@@ -59,10 +79,18 @@ def truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-500])
 
 
+def one_bit_changed(path: Path) -> None:
+    torch.save({"weight": torch.zeros(1000)}, path)
+    content = bytearray(path.read_bytes())
+    content[content.index(bytes(4000)) + 2000] ^= 1
+    path.write_bytes(content)
+
+
 BAD_CHECKPOINTS = {
     "empty": lambda path: path.write_bytes(b""),
     "not a checkpoint": lambda path: path.write_bytes(b"GIF89a" * 100),
     "truncated": truncated,
+    "corrupt": one_bit_changed,
     "pickled code": lambda path: path.write_bytes(pickle.dumps({"model": Code()})),
     "another family": lambda path: torch.save({"backbone.conv1.weight": torch.zeros(8, 3, 7, 7)}, path),
 }
@@ -78,4 +106,19 @@ def test_a_bad_checkpoint(kind: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "ran" not in captured.out
     assert str(path) in captured.err.splitlines()[-1]
     assert "Traceback" not in captured.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_of_another_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SAM_EXPORT_CACHE", str(tmp_path / "cache"))
+    path = checkpoint_path(VARIANTS["lite_medsam"])
+    path.parent.mkdir(parents=True)
+    path.write_bytes(bytes(39_370_479))  # the right size
+    assert main(["lite_medsam", "--target", "onnx", "-o", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert f"{path}: was changed since it was pulled (sha256 " in said
+    assert "delete it, then run `sam-export pull lite_medsam`" in said
+    assert said.count("\n") == 1
     assert not (tmp_path / "out").exists()

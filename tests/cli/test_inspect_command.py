@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,22 @@ def test_json_is_the_manifest(bundle: Path, capsys: pytest.CaptureFixture[str]) 
     assert json.loads(capsys.readouterr().out) == json.loads((bundle / "bundle.json").read_text())
 
 
+def test_several_bundles_are_compared_in_a_line_each(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = bundle.with_name("other")
+    shutil.copytree(bundle, other)
+    assert main(["inspect", str(bundle), str(other)]) == 0
+    stable = read_manifest(bundle).variants[0].accuracy.stable
+    assert stable is not None
+    table = "".join(capsys.readouterr().out.split())
+    assert other.name in table
+    assert table.count(f"{stable.worst_iou:.4f}") >= 2
+
+
+def test_json_is_for_one_bundle(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(bundle), str(bundle), "--json"]) == 2
+    assert "given were 2 bundles; give one at a time" in capsys.readouterr().err
+
+
 def test_markup_in_a_strangers_manifest_is_only_text(bundle: Path) -> None:
     manifest = bundle / "bundle.json"
     manifest.write_text(manifest.read_text().replace("made by a test", "[red]made[/blue] [link=x]"))
@@ -91,6 +108,24 @@ def test_a_changed_byte_is_an_error(bundle: Path, capsys: pytest.CaptureFixture[
         assert printed.out == ""
         assert "mask_decoder.onnx was changed" in printed.err
         assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["inspect", "verify"])
+@pytest.mark.parametrize("kind", ["missing file", "path that leaves"])
+def test_a_bundle_that_is_not_whole_or_hostile(
+    bundle: Path, kind: str, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if kind == "missing file":
+        (bundle / "mask_decoder.onnx").unlink()
+    else:
+        manifest = bundle / "bundle.json"
+        manifest.write_text(manifest.read_text().replace('"path": "mask_decoder.onnx"', '"path": "../decoder.onnx"'))
+    assert main([command, str(bundle)]) == 2
+    said = {"missing file": "mask_decoder.onnx is missing", "path that leaves": "which leaves the bundle"}[kind]
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert printed.err.count("\n") == 1
+    assert printed.out == ""
 
 
 def test_not_a_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

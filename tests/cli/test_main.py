@@ -78,11 +78,18 @@ def test_an_existing_bundle_is_kept(tmp_path: Path, capsys: Capture) -> None:
     assert "--overwrite" in one_line(capsys)
 
 
-def test_a_converter_that_is_not_installed(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("target", "package"), [(target, package) for target in TARGETS for package in TARGETS[target].requires]
+)
+def test_a_converter_or_engine_that_is_not_installed(
+    target: str, package: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # None in sys.modules is how Python itself marks a module that must not be found.
-    monkeypatch.setitem(sys.modules, "coremltools", None)
-    assert main(["lite_medsam", "--target", "coreml", "-o", str(tmp_path / "out")]) == 2
-    assert "pip install 'sam-export[coreml]'" in one_line(capsys)
+    monkeypatch.setitem(sys.modules, package, None)
+    assert main(["lite_medsam", "--target", target, "-o", str(tmp_path / "out")]) == 2
+    said = one_line(capsys)
+    assert f"exporting to {target} needs the package {package}, which is not installed" in said
+    assert f"pip install 'sam-export[{target}]'" in said
     assert not (tmp_path / "out").exists()
 
 

@@ -156,6 +156,49 @@ def test_bad_input(bundle: Path, image: Path, out: Path, capsys: pytest.CaptureF
     assert not list(out.parent.glob(".*"))
 
 
+def picture_file(folder: Path, pixels: np.ndarray) -> Path:
+    path = folder / "odd.png"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+ODD: dict[str, Callable[[], np.ndarray]] = {
+    "grey": lambda: np.full((60, 100), 9, np.uint8),
+    "an opaque alpha channel": lambda: np.full((60, 100, 4), 255, np.uint8),
+    "1 pixel wide": lambda: np.full((60, 1, 3), 9, np.uint8),
+}
+UNUSABLE: dict[str, tuple[Callable[[], np.ndarray], str]] = {
+    "transparent": (lambda: np.full((60, 100, 4), 9, np.uint8), "100.0% of the pixels are transparent"),
+    "16 bits": (lambda: np.full((60, 100), 999, np.uint16), "more than 8 bits a channel, allowed: 8"),
+    "enormous": (lambda: np.zeros((10_001, 10_000), np.uint8), "at most 100 million are decoded"),
+}
+
+
+@pytest.mark.parametrize("make", ODD.values(), ids=ODD)
+def test_odd_pictures(bundle: Path, out: Path, tmp_path: Path, make: Callable[[], np.ndarray]) -> None:
+    pixels = make()
+    assert segment(bundle, picture_file(tmp_path, pixels), out, "--box", "0,0,1,9") == 0
+    assert read_image(out / "mask_0.png").shape == (*pixels.shape[:2], 3)
+
+
+@pytest.mark.parametrize(("make", "message"), UNUSABLE.values(), ids=UNUSABLE)
+def test_unusable_pictures(
+    bundle: Path,
+    out: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    make: Callable[[], np.ndarray],
+    message: str,
+) -> None:
+    path = picture_file(tmp_path, make())
+    assert segment(bundle, path, out, "--box", "0,0,1,9") == 2
+    error = capsys.readouterr().err
+    assert f"{path}: " in error
+    assert message in error
+    assert error.count("\n") == 1
+    assert not out.exists()
+
+
 def test_an_earlier_result_is_replaced_only_when_asked(
     bundle: Path, image: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,78 @@
+"""What a search measured, in the form that reports and bundles keep."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from ..contract import ComponentName, EngineReport
+from ..search_record import GroupHarm, SearchPoint, SearchRecord, TryLimits
+from ..verification import Limits
+from .groups import group_name
+from .search import MARGIN, Prefer, SearchState, Try, passes
+from .trial import Score
+
+
+def search_record(
+    component: ComponentName,
+    state: SearchState,
+    limits: Limits,
+    prefer: Prefer,
+    engine: EngineReport,
+    *,
+    chosen: Try | None = None,
+) -> SearchRecord:
+    """Return the record of one component's search. `engine`: what the float graph's session says of itself."""
+    return SearchRecord(
+        component=component,
+        preferred=prefer,
+        engine=f"{engine.engine} {engine.version}, {engine.device}",
+        threads=engine.threads,
+        limits=TryLimits(_with_margin(limits.mean_iou), _with_margin(limits.worst_iou), MARGIN),
+        points=tuple(_point(one, passed=passes(one.score, limits), chosen=one == chosen) for one in state.tries),
+        harm=_harm(state),
+    )
+
+
+def _point(one: Try, *, passed: bool, chosen: bool) -> SearchPoint:
+    score = one.score
+    return SearchPoint(
+        label=_label(len(one.without)),
+        stable_mean=_iou(score.stable_mean),
+        stable_worst=_iou(score.stable_worst),
+        harsh_mean=_iou(score.harsh_mean),
+        harsh_p5=_iou(score.harsh_p5),
+        latency_ratio=_ratio(score),
+        bytes=score.bytes,
+        passed=passed,
+        chosen=chosen,
+        without=one.without,
+    )
+
+
+def _label(left_out: int) -> str:
+    if left_out == 0:
+        return "all 8-bit inputs"
+    return f"without {left_out} group{'s' if left_out > 1 else ''}"
+
+
+def _with_margin(limit: float) -> float:
+    return 1 - (1 - limit) * (1 - MARGIN)
+
+
+def _iou(value: float) -> float:
+    """JSON has no word for a number that is none; such a mask is no mask."""
+    return min(max(value, 0.0), 1.0) if math.isfinite(value) else 0.0
+
+
+def _ratio(score: Score) -> float | None:
+    return score.latency if math.isfinite(score.latency) and score.latency > 0 else None
+
+
+def _harm(state: SearchState) -> tuple[GroupHarm, ...]:
+    """Return every group, the most harmful first."""
+    if not state.tries:
+        return ()
+    layers = Counter(group_name(plan.layer) for plan in state.tries[0].plan.layers)
+    ranked = sorted(state.harm.items(), key=lambda item: -item[1])
+    return tuple(GroupHarm(name, max(1, layers[name]), harm) for name, harm in ranked if math.isfinite(harm))
