@@ -1,6 +1,6 @@
 """What calibration learns of each layer, streamed: memory grows with the layers, never with the pictures.
 
-Two passes: ranges and Gram matrices first, then histograms inside the ranges.
+Ranges and Gram matrices first; histograms inside the ranges are a second pass, for the plans that clip.
 """
 
 from __future__ import annotations
@@ -59,15 +59,14 @@ class LayerObservation:
 
 
 def observe(module: nn.Module, feeds: Callable[[], Feeds]) -> Mapping[str, LayerObservation]:
-    """Return what each quantizable layer saw, by dotted path.
+    """Return what each quantizable layer saw, by dotted path, without histograms.
 
     Args:
-        feeds: starts the calibration anew; it is gone through twice.
+        feeds: starts the calibration anew.
     """
-    layers = quantizable_layers(module)
     found: dict[str, LayerObservation] = {}
 
-    def first(name: str, layer: Quantizable, x: Tensor, y: Tensor) -> None:
+    def visit(name: str, layer: Quantizable, x: Tensor, y: Tensor) -> None:
         rows = patches(layer, x)
         seen = found.get(name)
         if seen is None:
@@ -79,15 +78,24 @@ def observe(module: nn.Module, feeds: Callable[[], Feeds]) -> Mapping[str, Layer
             seen.total += rows.sum(-2)
             seen.rows += rows.shape[-2]
 
-    def second(name: str, _: Quantizable, x: Tensor, y: Tensor) -> None:
+    _go_through(module, feeds, visit)
+    return found
+
+
+def count_values(module: nn.Module, feeds: Callable[[], Feeds], found: Mapping[str, LayerObservation]) -> None:
+    """Fill the histograms of what was observed, in place; `feeds` as for `observe`."""
+
+    def visit(name: str, _: Quantizable, x: Tensor, y: Tensor) -> None:
         for seen, values in ((found[name].inputs, x), (found[name].outputs, y)):
             seen.counts += torch.histc(_thinned(values.flatten(), MAX_VALUES), BINS, seen.low, seen.high)
 
-    for visit in (first, second):
-        with _visited(layers, visit), torch.inference_mode():
-            for inputs in feeds():
-                module(*inputs)
-    return found
+    _go_through(module, feeds, visit)
+
+
+def _go_through(module: nn.Module, feeds: Callable[[], Feeds], visit: Visit) -> None:
+    with _visited(quantizable_layers(module), visit), torch.inference_mode():
+        for inputs in feeds():
+            module(*inputs)
 
 
 def patches(layer: Quantizable, x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from ..models import Component
 from .calibration import Calibration
 from .grids import Grid, clipped_range, range_grid, weight_grid
 from .layers import Quantizable, QuantizedLayer, is_depthwise, quantizable_layers
-from .observe import LayerObservation, TensorRange, observe
+from .observe import LayerObservation, TensorRange, count_values, observe
 from .palettize import PALETTES, Palette, PalettizedLayer, palettize, require_palettizable
 from .plan import WEIGHT_BITS, ComponentPlan, LayerPlan, Rounding, Weights
 from .rounding import round_gptq
@@ -39,7 +40,9 @@ class Quantizer:
 
     def __init__(self, component: Component, calibration: Calibration) -> None:
         self.component = component
-        self.seen = observe(component.module, lambda: calibration.feeds(component))
+        self._feeds = partial(calibration.feeds, component)
+        self._counted = False
+        self.seen = observe(component.module, self._feeds)
         self._rounded: dict[Remembered, tuple[Grid, Tensor]] = {}
         self._palettes: dict[Remembered, Palette] = {}
 
@@ -50,6 +53,7 @@ class Quantizer:
             RequestError: the plan names a layer that the component does not have.
         """
         check_layers(self.component, plan)
+        self._count_if_needed(plan)
         module = copy.deepcopy(self.component.module)
         smoothed = smooth(module, self.component.migrations, plan, self.seen)
         for name, layer in quantizable_layers(module).items():
@@ -59,6 +63,11 @@ class Quantizer:
                 rounded = self._layer(layer, wanted, plan, smoothed.seen[name], smoothed.divisors.get(name))
                 setattr(module.get_submodule(parent), leaf, rounded)
         return replace(self.component, module=module.eval())
+
+    def _count_if_needed(self, plan: ComponentPlan) -> None:
+        if plan.ranges != "minmax" and not self._counted:
+            count_values(self.component.module, self._feeds, self.seen)
+            self._counted = True
 
     def output_error(self, wanted: LayerPlan, rounding: Rounding) -> Tensor:
         """Return the mean squared error of each output channel of a layer whose weight is stored so, [out], float64.

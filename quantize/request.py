@@ -171,6 +171,7 @@ def _searched(task: _Task) -> tuple[QuantizationPlan, tuple[SearchRecord, ...]]:
                 partial(task.gradients, name),
                 bench,
                 start,
+                task.precision,
                 limits,
                 task.request.prefer,
                 _state_file(task, name),

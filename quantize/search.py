@@ -1,9 +1,11 @@
 """From a model and a target to the plan that is fastest, smallest or most accurate among those that pass.
 
-1. Sensitivity: how much each group of layers is expected to move the masks, by their gradients (`sensitivity`).
-2. Frontier: all that the engine has integer kernels for, then, one after another, without the groups that cost most
-   accuracy for what they save; each try on the engine itself, by masks and measured latency.
-3. The choice: the fastest (or smallest, or most accurate) try that passes with a margin for pictures not seen.
+1. All that the engine has integer kernels for, in 8 bits. If that passes, it is the fastest, and the search ends.
+2. Sensitivity: the masks' gradients say which groups of layers may matter (`sensitivity`); each of those is left in
+   float by itself, on the engine, to see how much of the masks' noise goes and how much time comes.
+3. Frontier: the groups that take most noise for their time are left in float, ever more of them, until a try passes;
+   then those that turn out not to be needed go back.
+4. The choice: the fastest (or smallest, or most accurate) try that passes with a margin for pictures not seen.
 
 What was measured is kept in a file after every step, so that a search that is stopped goes on where it was.
 """
@@ -20,19 +22,23 @@ from typing import Literal
 import msgspec
 
 from ..errors import NotVerifiableError
+from ..models import Component
 from ..verification import Limits
+from .describe import resolved_recipe
 from .gradients import Gradients
 from .groups import grouped
 from .plan import ComponentPlan, LayerPlan
 from .quantizer import Quantizer
 from .sensitivity import expected_harm
-from .trial import Bench, Score
+from .trial import Bench, Noise, Score
 
 Prefer = Literal["speed", "size", "accuracy"]
 Progress = Callable[[str, int, int], None]
 
 # What a try must be better by than the gate asks, in shares of what the gate lets go: 0.99 and 0.95 at 8 bits.
 MARGIN = 0.5
+# What latencies are not told apart by, in shares of the float graph's.
+LEAST_LATENCY = 0.004
 
 
 @dataclass(frozen=True)
@@ -46,10 +52,12 @@ class Try:
 
 @dataclass(frozen=True)
 class SearchState:
-    """All that was measured. `key` names the request that it holds for."""
+    """All that was measured. `key` names the request that it holds for. `harm`: of each group, as expected by the
+    masks' gradients. `alone`: with the group left in float by itself; under "" with all in 8 bits."""
 
     key: str
     harm: dict[str, float] = field(default_factory=dict)
+    alone: dict[str, Noise] = field(default_factory=dict)
     tries: tuple[Try, ...] = ()
 
 
@@ -66,6 +74,7 @@ class Search:
     gradients: Callable[[], Gradients]
     bench: Bench
     start: ComponentPlan
+    precision: str
     limits: Limits
     prefer: Prefer = "speed"
     state_file: Path | None = None
@@ -75,7 +84,12 @@ class Search:
     def run(self) -> SearchState:
         """Return every measurement; `choose` picks from them."""
         deadline = time.monotonic() + self.budget
-        return self._frontier(self._sensitivity(self._resume()), deadline)
+        state, whole = self._try(self._resume(), ())
+        if passes(whole.score, self.limits) and self.prefer != "accuracy":
+            return state
+        state = self._each_alone(self._sensitivity(state), deadline)
+        state = self._frontier(state, deadline)
+        return self._put_back(state, deadline) if self.prefer != "accuracy" else state
 
     def _sensitivity(self, state: SearchState) -> SearchState:
         if state.harm:
@@ -88,33 +102,65 @@ class Search:
         self._show("sensitivity", 1, 1)
         return state
 
+    def _each_alone(self, state: SearchState, deadline: float) -> SearchState:
+        """Leave each group in float by itself, the most harmful first."""
+        order = ["", *sorted(state.harm, key=lambda name: state.harm[name], reverse=True)]
+        for done, name in enumerate(order):
+            if name not in state.alone and (time.monotonic() < deadline or not name):
+                self._show("each group alone", done, len(order))
+                found = self.bench.worth(self._candidate(self._plan((name,) if name else ())))
+                state = replace(state, alone={**state.alone, name: found})
+                self._keep(state)
+        self._show("each group alone", len(order), len(order))
+        return state
+
     def _frontier(self, state: SearchState, deadline: float) -> SearchState:
         """Leave out ever more groups, twice as many at each step, until a try passes; then halve back."""
-        order = sorted(state.harm, key=lambda name: state.harm[name], reverse=True)
-        low, high = 0, len(order)
-        count = 0
+        order = by_worth(state)
+        low, high, count = 1, len(order), 1
         while low < high and time.monotonic() < deadline:
-            self._show("frontier", len(state.tries), len(state.tries) + 1)
-            state, one = self._try(state, tuple(order[:count]))
-            if passes(one.score, self.limits):
+            state, one = self._try(state, order[:count])
+            if passes(one.score, self.limits) and self.prefer != "accuracy":
                 high = count
             else:
                 low = count + 1
             count = (low + high) // 2 if high < len(order) else min(max(2 * count, 1), len(order) - 1)
-        self._show("frontier", len(state.tries), len(state.tries))
+        return state
+
+    def _put_back(self, state: SearchState, deadline: float) -> SearchState:
+        """From the fastest try that passes, put groups back into 8 bits, those that cost most time first."""
+        passing = [one for one in state.tries if passes(one.score, self.limits)]
+        if not passing:
+            return state
+        left = min(passing, key=lambda one: one.score.latency).without
+        for name in sorted(left, key=lambda name: state.alone[name].latency, reverse=True):
+            if time.monotonic() >= deadline:
+                break
+            fewer = tuple(other for other in left if other != name)
+            state, one = self._try(state, fewer)
+            left = fewer if passes(one.score, self.limits) else left
         return state
 
     def _try(self, state: SearchState, without: tuple[str, ...]) -> tuple[SearchState, Try]:
         known = next((one for one in state.tries if one.without == without), None)
         if known is not None:
             return state, known
-        groups = self._groups()
-        left = frozenset(layer for name in without for layer in groups[name])
-        plan = weights_only(self.start, left, "its input in 8 bits cost more mask IoU than its speed was worth")
-        one = Try(plan, without, self.bench.score(self.quantizer.quantized(plan)))
+        self._show("try", len(state.tries), len(state.tries) + 1)
+        plan = self._plan(without)
+        one = Try(plan, without, self.bench.score(self._candidate(plan)))
         state = replace(state, tries=(*state.tries, one))
         self._keep(state)
         return state, one
+
+    def _candidate(self, plan: ComponentPlan) -> Component:
+        """Return the component as the bundle would have it: the recipe says what the engine computes in."""
+        quantized = self.quantizer.quantized(plan)
+        return replace(quantized, recipe=resolved_recipe(self.quantizer.component, plan, self.precision))
+
+    def _plan(self, without: tuple[str, ...]) -> ComponentPlan:
+        groups = self._groups()
+        left = frozenset(layer for name in without for layer in groups[name])
+        return weights_only(self.start, left, "its input in 8 bits cost more mask IoU than its speed was worth")
 
     def _groups(self) -> Mapping[str, tuple[str, ...]]:
         return grouped(plan.layer for plan in self.start.layers if plan.inputs != "float")
@@ -142,6 +188,17 @@ class Search:
     def _show(self, stage: str, done: int, total: int) -> None:
         if self.progress is not None:
             self.progress(f"{self.bench.component}: {stage}", done, total)
+
+
+def by_worth(state: SearchState) -> tuple[str, ...]:
+    """Return the groups by how much noise goes for the time that comes when they are left in float, most first."""
+    whole = state.alone[""]
+
+    def worth(name: str) -> float:
+        one = state.alone[name]
+        return max(whole.power - one.power, 0.0) / max(one.latency - whole.latency, LEAST_LATENCY)
+
+    return tuple(sorted((name for name in state.alone if name), key=worth, reverse=True))
 
 
 def weights_only(plan: ComponentPlan, layers: frozenset[str], reason: str) -> ComponentPlan:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,8 @@ from ..verify.gate import Sessions, verify
 from ..verify.limits import limits_for
 from ..verify.suite import Suite
 
-ROUNDS = 5
+ROUNDS = 9
+FEW_PICTURES = 5
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,14 @@ class Score:
     harsh_p5: float
     latency: float
     bytes: int
+
+
+@dataclass(frozen=True)
+class Noise:
+    """`power`: of what is wrong with the masks' logits, by that of the logits, mean over prompts."""
+
+    power: float
+    latency: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +78,15 @@ class Bench:
             size = sum((graph.path.parent / file).stat().st_size for file in graph.files)
             return accuracy(self.sessions(session), self.suite, self._latency(session), size)
 
+    def worth(self, candidate: Component) -> Noise:
+        """Return what a quantized component costs the masks and the clock, on a few pictures."""
+        with tempfile.TemporaryDirectory(prefix="sam-export-") as folder:
+            graph = export(candidate, self.target, self.base_precision, Path(folder), self.options)
+            session, _ = evaluation_session(graph)
+            found = verify(self.sessions(session), _harsh_part(self.suite), limits_for("int8"), evaluated_by="search")
+            power = [10 ** (-prompt.logit_snr_db / 10) for prompt in found.measurement.prompts]
+            return Noise(float(np.mean(power)), self._latency(session))
+
     def _latency(self, session: Session) -> float:
         feeds = self._feeds()
         runs: dict[str, Callable[[], object]] = {
@@ -89,6 +107,15 @@ class Bench:
             prompts, entry.prepared, self.suite.preprocessing, self.suite.mask_rule, largest=1
         )
         return {"image_embeddings": entry.image_embeddings, **feeds}
+
+
+def _harsh_part(suite: Suite) -> Suite:
+    """Return a few pictures with the prompts that tell most: those whose masks are the easiest to move."""
+    pictures = [
+        replace(entry, cases=tuple(case for case in entry.cases if case.prompt.role == "harsh"))
+        for entry in suite.pictures
+    ]
+    return replace(suite, pictures=tuple(entry for entry in pictures if entry.cases)[:FEW_PICTURES])
 
 
 def accuracy(sessions: Sessions, suite: Suite, latency: float = float("nan"), size: int = 0) -> Score:
