@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..contract import LayerChoice, Recipe
 from ..models import Component
 from .layers import quantizable_layers
-from .plan import ComponentPlan
+from .plan import WEIGHT_BITS, ComponentPlan, Weights
 
 
 def resolved_recipe(component: Component, plan: ComponentPlan, precision: str) -> Recipe:
@@ -15,7 +15,7 @@ def resolved_recipe(component: Component, plan: ComponentPlan, precision: str) -
     )
     return Recipe(
         precision,
-        storage="int8",
+        storage=_storage(plan),
         compute=plan.compute,
         layers=choices,
         notes=(
@@ -26,10 +26,15 @@ def resolved_recipe(component: Component, plan: ComponentPlan, precision: str) -
     )
 
 
+def _storage(plan: ComponentPlan) -> str:
+    """Return what weights are stored as, in the order of their size: `int8`, or `lut4, lut6, int8`."""
+    kinds: set[Weights] = {one.weights for one in plan.layers if one.weights != "float"}
+    ordered: list[Weights] = sorted(kinds, key=WEIGHT_BITS.__getitem__)
+    return ", ".join(ordered) or plan.compute
+
+
 def share_in_bits(component: Component, plan: ComponentPlan, bits: int) -> float:
     """Return how much of the component's floating-point weights the plan stores in at most so many bits."""
-    from .plan import WEIGHT_BITS
-
     layers = quantizable_layers(component.module)
     small = sum(layer.weight.numel() for name, layer in layers.items() if WEIGHT_BITS[plan.of(name).weights] <= bits)
     return small / sum(parameter.numel() for parameter in component.module.parameters())

@@ -15,6 +15,8 @@ Rule = Callable[[str, Quantizable], LayerPlan]
 # LiteMedSAM's encoder, processor ms: its convolutions 262 with 8-bit weights, 139 with float ones, 0.4 MB larger.
 FLOAT_CONVOLUTION = "a small kernel that onnxruntime computes in float, and blocks for the processor only if stored so"
 
+SMALL_CONVOLUTION = "few weights, and an input whose rounding to 8 bits moves the masks most"
+
 
 def stored(name: str, _: Quantizable) -> LayerPlan:
     """8-bit weights, computed in float: a smaller file, no integer kernel."""
@@ -26,7 +28,7 @@ def _onnxruntime(name: str, layer: Quantizable) -> LayerPlan:
     worth it for the large kernels of few channels' pictures; depthwise and 1x1 ones gain nothing."""
     if isinstance(layer, nn.Linear):
         return LayerPlan(name, weights="int8", inputs="uint8")
-    if is_depthwise(layer) or layer.kernel_size == (1, 1) or layer.in_channels < 64:
+    if not _is_large(layer):
         return LayerPlan(name, reason=FLOAT_CONVOLUTION)
     return LayerPlan(name, weights="int8", inputs="uint8", outputs="uint8")
 
@@ -35,7 +37,21 @@ def _openvino(name: str, _: Quantizable) -> LayerPlan:
     return LayerPlan(name, weights="int8", inputs="uint8")
 
 
+def _cells(name: str, layer: Quantizable) -> LayerPlan:
+    """Linear layers and the large convolutions; what is left are the few small kernels of the first stages."""
+    if isinstance(layer, nn.Linear) or _is_large(layer):
+        return LayerPlan(name, weights="int8", inputs="uint8")
+    return LayerPlan(name, reason=SMALL_CONVOLUTION)
+
+
+def _is_large(layer: nn.Conv2d) -> bool:
+    return not is_depthwise(layer) and layer.kernel_size != (1, 1) and layer.in_channels >= 64
+
+
+# Everything that the engine has integer kernels for: where a search starts.
 INTEGER_KERNELS: Mapping[str, Rule] = {"onnx": _onnxruntime, "openvino": _openvino}
+# What can have 8-bit inputs without a search.
+ROBUST: Mapping[str, Rule] = {"onnx": _onnxruntime, "openvino": _cells, "coreml": _cells}
 
 
 def layer_plans(component: Component, rule: Rule) -> tuple[LayerPlan, ...]:

@@ -1,21 +1,23 @@
 """Precisions that quantize, by name, and the plan that each one starts from.
 
     w8           8-bit weights, float compute
-    w8a8         8-bit weights and inputs wherever the target's engine has integer kernels, ranges from calibration
-    int8, auto   found by search, starting from w8a8
+    w6, w4       weights out of a table of 64 or 16 numbers a layer, or 8 bits where those cost the masks too much
+    w8a8         8-bit weights, and 8-bit inputs where those harm little, ranges from calibration
+    int8, auto   found by search, starting from 8-bit inputs wherever the target's engine has integer kernels
 
-Adding a precision is a line in `PRECISIONS`; a target that can do it lists it in `OF_TARGET`.
+Adding a precision is a line in `PRECISIONS` or `ALLOCATED`; a target that can do it lists it in `OF_TARGET`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 from ..errors import UnsupportedError
 from ..models import Component
-from .kernels import INTEGER_KERNELS, layer_plans, stored
-from .plan import ComponentPlan, Compute
+from .kernels import INTEGER_KERNELS, ROBUST, Rule, layer_plans, stored
+from .plan import ComponentPlan, Compute, Weights
 
 Start = Callable[[Component, str], ComponentPlan]
 
@@ -33,9 +35,13 @@ def _weights_only(component: Component, target: str) -> ComponentPlan:
 
 
 def _integer(component: Component, target: str) -> ComponentPlan:
-    rule = INTEGER_KERNELS[target]
+    return _with_inputs(component, target, ROBUST[target])
+
+
+def _with_inputs(component: Component, target: str, rule: Rule) -> ComponentPlan:
+    compute: Compute = "fp16" if FLOAT_OF_TARGET[target] == "fp16" else "fp32"
     return ComponentPlan(
-        "fp32", rounding="gptq", smoothing=SMOOTHING, correct_biases=True, layers=layer_plans(component, rule)
+        compute, rounding="gptq", smoothing=SMOOTHING, correct_biases=True, layers=layer_plans(component, rule)
     )
 
 
@@ -43,12 +49,16 @@ def _fastest(component: Component, target: str) -> ComponentPlan:
     """Of the two components only the encoder is large enough for integer kernels to pay."""
     if target not in INTEGER_KERNELS or component.contract.component == "mask_decoder":
         return _weights_only(component, target)
-    plan = _integer(component, target)
-    return (
-        plan
-        if target != "openvino"
-        else ComponentPlan(fast_float(), plan.ranges, plan.rounding, plan.smoothing, plan.correct_biases, plan.layers)
-    )
+    plan = _with_inputs(component, target, INTEGER_KERNELS[target])
+    return replace(plan, compute=fast_float()) if target == "openvino" else plan
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """What layers may be stored as, and how many bits a weight may have on average."""
+
+    kinds: tuple[Weights, ...]
+    average_bits: float
 
 
 PRECISIONS: Mapping[str, Start] = {
@@ -57,11 +67,15 @@ PRECISIONS: Mapping[str, Start] = {
     "int8": _fastest,
     "auto": _fastest,
 }
-QUANTIZED_PRECISIONS = tuple(PRECISIONS)
+ALLOCATED: Mapping[str, Allocation] = {
+    "w6": Allocation(("lut6", "int8"), 6.25),
+    "w4": Allocation(("lut4", "lut6"), 5.0),
+}
+QUANTIZED_PRECISIONS = (*PRECISIONS, *ALLOCATED)
 OF_TARGET: Mapping[str, tuple[str, ...]] = {
     "onnx": ("w8", "w8a8", "int8", "auto"),
     "openvino": ("w8", "w8a8", "int8", "auto"),
-    "coreml": ("w8", "int8", "auto"),
+    "coreml": ("w8", "w6", "w4", "w8a8", "int8", "auto"),
 }
 
 

@@ -66,7 +66,8 @@ def _iou(value: float) -> float:
 
 
 def _ratio(score: Score) -> float | None:
-    return score.latency if math.isfinite(score.latency) and score.latency > 0 else None
+    known = score.latency is not None and math.isfinite(score.latency) and score.latency > 0
+    return score.latency if known else None
 
 
 def _harm(state: SearchState) -> tuple[GroupHarm, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,18 +13,20 @@ from ..contract import ComponentName, Session
 from ..errors import RequestError
 from ..exporters import ExportOptions, export
 from ..models import Component, SamModel
+from ..precision import of_components
 from ..search_record import SearchRecord
 from ..verify.evaluators import evaluation_session
 from ..verify.limits import limits_for
 from ..verify.pictures import Picture, picture_set
 from ..verify.suite import build_suite
+from .allocate import allocate
 from .calibration import Calibration
 from .describe import resolved_recipe
 from .found import found_plan
 from .gradients import Gradients, mask_gradients
 from .plan import SCHEMA_VERSION, ComponentPlan, QuantizationPlan
 from .quantizer import Quantizer
-from .recipes import FLOAT_OF_TARGET, SEARCHED, start_plan
+from .recipes import ALLOCATED, FLOAT_OF_TARGET, QUANTIZED_PRECISIONS, SEARCHED, Allocation, start_plan
 from .record import search_record
 from .search import Prefer, Search, choose
 from .trial import Bench
@@ -68,6 +70,14 @@ class _Task:
     progress: Progress | None
 
     @property
+    def precisions(self) -> Mapping[ComponentName, str]:
+        return of_components(self.precision)
+
+    def quantized_parts(self) -> tuple[Component, ...]:
+        """Return the parts that are to be quantized; the others stay as they are."""
+        return tuple(part for part in self.parts if self.precisions[part.contract.component] in QUANTIZED_PRECISIONS)
+
+    @property
     def subject(self) -> str:
         return f"{self.model.variant.name} {self.target} {self.precision}"
 
@@ -83,7 +93,13 @@ class _Task:
 
     def gradients(self, component: ComponentName) -> Gradients:
         pictures = (self.request.calibration or picture_set("calibration"))[:GRADIENT_PICTURES]
-        return mask_gradients(self.model, self.parts, pictures)[component]
+        known = _GRADIENTS.setdefault(self.parts[0], {})
+        key = tuple(picture.sha256 for picture in pictures)
+        if key not in known:
+            self.show("gradients", 0, 1)
+            known[key] = mask_gradients(self.model, self.parts, pictures)
+            self.show("gradients", 1, 1)
+        return known[key][component]
 
     def show(self, stage: str, done: int, total: int) -> None:
         if self.progress is not None:
@@ -92,6 +108,7 @@ class _Task:
 
 # Observing a component takes minutes; all jobs of a request share what was seen.
 _OBSERVED: WeakKeyDictionary[Component, dict[tuple[str, ...], Quantizer]] = WeakKeyDictionary()
+_GRADIENTS: WeakKeyDictionary[Component, dict[tuple[str, ...], Mapping[ComponentName, Gradients]]] = WeakKeyDictionary()
 
 
 def quantized(
@@ -113,33 +130,86 @@ def quantized(
     task = _Task(model, parts, target, precision, options or ExportOptions(), request, progress)
     plan, records = _given(task)
     if plan is None:
-        plan, records = _searched(task) if precision in SEARCHED else (_started(task), ())
-    results = []
-    for part in task.parts:
-        own = plan.components[part.contract.component]
-        result = task.quantizer(part).quantized(own)
-        results.append(replace(result, recipe=resolved_recipe(part, own, precision)))
-    return Quantized(tuple(results), plan, records)
+        plan, records = _found_or_made(task)
+    return Quantized(tuple(_followed(task, part, plan) for part in task.parts), plan, records)
+
+
+def _followed(task: _Task, part: Component, plan: QuantizationPlan) -> Component:
+    """Return the part as its plan says; one that has none stays as it is."""
+    name = part.contract.component
+    if part not in task.quantized_parts():
+        return part
+    own = plan.components[name]
+    return replace(task.quantizer(part).quantized(own), recipe=resolved_recipe(part, own, task.precisions[name]))
 
 
 def _given(task: _Task) -> tuple[QuantizationPlan | None, tuple[SearchRecord, ...]]:
-    """Return the plan of a file, checked, or one that was found before with the record of how."""
+    """Return the plan of a file, checked."""
     plan = task.request.recipe
     if plan is None:
-        if task.request.search or task.request.prefer != "speed":
-            return None, ()
-        return found_plan(task.model.variant.name, task.model.checkpoint_sha256, task.target, task.precision)
+        return None, ()
     wanted = (task.model.variant.name, task.target)
     if (plan.model, plan.target) != wanted:
         raise RequestError(
             f"the recipe is for {plan.model} on {plan.target}, asked for is {wanted[0]} on {wanted[1]}; "
             "give the recipe.json of a bundle of this model and target"
         )
+    missing = [name for part in task.quantized_parts() if (name := part.contract.component) not in plan.components]
+    if missing:
+        raise RequestError(
+            f"the recipe has no {missing[0]}, asked for is {task.precision}; "
+            "give the recipe.json of a bundle of this precision, or leave that component in float"
+        )
     return plan, ()
 
 
-def _started(task: _Task) -> QuantizationPlan:
-    return _plan(task, {part.contract.component: start_plan(part, task.target, task.precision) for part in task.parts})
+def _found_or_made(task: _Task) -> tuple[QuantizationPlan, tuple[SearchRecord, ...]]:
+    """Return the plan of each component: one found beforehand, one that a search finds now, or its precision's own."""
+    plans: dict[ComponentName, ComponentPlan] = {}
+    records: list[SearchRecord] = []
+    unknown = []
+    for part in task.quantized_parts():
+        name = part.contract.component
+        found, record = _found_before(task, name)
+        if found is not None:
+            plans[name] = found
+            records += record
+        elif task.precisions[name] in SEARCHED:
+            unknown.append(part)
+        else:
+            plans[name] = _started(task, part)
+    if unknown:
+        searched, more = _searched(task, unknown)
+        plans.update(searched)
+        records += more
+    return _plan(task, plans), tuple(records)
+
+
+def _found_before(task: _Task, name: ComponentName) -> tuple[ComponentPlan | None, tuple[SearchRecord, ...]]:
+    if task.request.search or task.request.prefer != "speed":
+        return None, ()
+    variant, checkpoint = task.model.variant.name, task.model.checkpoint_sha256
+    plan, records = found_plan(variant, checkpoint, task.target, task.precisions[name])
+    if plan is None or name not in plan.components:
+        return None, ()
+    return plan.components[name], tuple(record for record in records if record.component == name)
+
+
+def _started(task: _Task, part: Component) -> ComponentPlan:
+    name = part.contract.component
+    allocation = ALLOCATED.get(task.precisions[name])
+    if allocation is not None:
+        return _allocated(task, allocation)[name]
+    return start_plan(part, task.target, task.precisions[name])
+
+
+def _allocated(task: _Task, allocation: Allocation) -> Mapping[ComponentName, ComponentPlan]:
+    quantizers = {part.contract.component: task.quantizer(part) for part in task.quantized_parts()}
+    gradients = {name: task.gradients(name) for name in quantizers}
+    task.show("allocate bits", 0, 1)
+    plans = allocate(quantizers, gradients, allocation.kinds, allocation.average_bits)
+    task.show("allocate bits", 1, 1)
+    return plans
 
 
 def _plan(task: _Task, plans: dict[ComponentName, ComponentPlan]) -> QuantizationPlan:
@@ -153,36 +223,43 @@ def _plan(task: _Task, plans: dict[ComponentName, ComponentPlan]) -> Quantizatio
     )
 
 
-def _searched(task: _Task) -> tuple[QuantizationPlan, tuple[SearchRecord, ...]]:
+def _searched(
+    task: _Task, parts: Sequence[Component]
+) -> tuple[dict[ComponentName, ComponentPlan], tuple[SearchRecord, ...]]:
     """Search each component beside the float other one, whose session both searches share."""
-    limits = limits_for(task.precision)
     suite = build_suite(task.model, picture_set("search"), progress=task.progress)
     plans: dict[ComponentName, ComponentPlan] = {}
     records: list[SearchRecord] = []
     with tempfile.TemporaryDirectory(prefix="sam-export-") as folder:
         floats = _float_sessions(task, Path(folder))
-        for part in task.parts:
+        for part in parts:
             name = part.contract.component
-            start = start_plan(part, task.target, task.precision)
             partner = next(session for other, session in floats.items() if other != name)
             bench = Bench(name, task.target, FLOAT_OF_TARGET[task.target], task.options, suite, floats[name], partner)
-            search = Search(
-                task.quantizer(part),
-                partial(task.gradients, name),
-                bench,
-                start,
-                task.precision,
-                limits,
-                task.request.prefer,
-                _state_file(task, name),
-                60 * task.request.minutes,
-                task.progress,
-            )
-            state, prefer = search.run(), task.request.prefer
-            chosen = choose(state, limits, prefer, f"{task.subject} {name}")
-            plans[name] = chosen.plan
-            records.append(search_record(name, state, limits, prefer, floats[name].report, chosen=chosen))
-    return _plan(task, plans), tuple(records)
+            plans[name], record = _search(task, part, bench)
+            records.append(record)
+    return plans, tuple(records)
+
+
+def _search(task: _Task, part: Component, bench: Bench) -> tuple[ComponentPlan, SearchRecord]:
+    name = part.contract.component
+    precision, prefer = task.precisions[name], task.request.prefer
+    limits = limits_for(precision)
+    search = Search(
+        task.quantizer(part),
+        partial(task.gradients, name),
+        bench,
+        start_plan(part, task.target, precision),
+        precision,
+        limits,
+        prefer,
+        _state_file(task, name),
+        60 * task.request.minutes,
+        task.progress,
+    )
+    state = search.run()
+    chosen = choose(state, limits, prefer, f"{task.subject} {name}")
+    return chosen.plan, search_record(name, state, limits, prefer, bench.baseline.report, chosen=chosen)
 
 
 def _float_sessions(task: _Task, folder: Path) -> dict[ComponentName, Session]:

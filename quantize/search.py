@@ -27,6 +27,7 @@ from ..verification import Limits
 from .describe import resolved_recipe
 from .gradients import Gradients
 from .groups import grouped
+from .layers import quantizable_layers
 from .plan import ComponentPlan, LayerPlan
 from .quantizer import Quantizer
 from .sensitivity import expected_harm
@@ -39,6 +40,8 @@ Progress = Callable[[str, int, int], None]
 MARGIN = 0.5
 # What latencies are not told apart by, in shares of the float graph's.
 LEAST_LATENCY = 0.004
+# In shares of all weights.
+SMALL_LAYER = 0.003
 
 
 @dataclass(frozen=True)
@@ -132,8 +135,8 @@ class Search:
         passing = [one for one in state.tries if passes(one.score, self.limits)]
         if not passing:
             return state
-        left = min(passing, key=lambda one: one.score.latency).without
-        for name in sorted(left, key=lambda name: state.alone[name].latency, reverse=True):
+        left = min(passing, key=lambda one: cost(one.score)).without
+        for name in sorted(left, key=lambda name: state.alone[name].latency or 0.0, reverse=True):
             if time.monotonic() >= deadline:
                 break
             fewer = tuple(other for other in left if other != name)
@@ -160,7 +163,8 @@ class Search:
     def _plan(self, without: tuple[str, ...]) -> ComponentPlan:
         groups = self._groups()
         left = frozenset(layer for name in without for layer in groups[name])
-        return weights_only(self.start, left, "its input in 8 bits cost more mask IoU than its speed was worth")
+        reason = "its input in 8 bits cost more mask IoU than its speed was worth"
+        return left_out(self.start, left, self.quantizer.component, reason)
 
     def _groups(self) -> Mapping[str, tuple[str, ...]]:
         return grouped(plan.layer for plan in self.start.layers if plan.inputs != "float")
@@ -196,17 +200,26 @@ def by_worth(state: SearchState) -> tuple[str, ...]:
 
     def worth(name: str) -> float:
         one = state.alone[name]
-        return max(whole.power - one.power, 0.0) / max(one.latency - whole.latency, LEAST_LATENCY)
+        return max(whole.power - one.power, 0.0) / max((one.latency or 0.0) - (whole.latency or 0.0), LEAST_LATENCY)
 
     return tuple(sorted((name for name in state.alone if name), key=worth, reverse=True))
 
 
-def weights_only(plan: ComponentPlan, layers: frozenset[str], reason: str) -> ComponentPlan:
-    """Return the plan with the inputs and outputs of these layers in float; their weights stay as they are stored."""
+def left_out(plan: ComponentPlan, layers: frozenset[str], component: Component, reason: str) -> ComponentPlan:
+    """Return the plan with the inputs and outputs of these layers in float.
+
+    Their weights stay as they are stored, but for small ones: 8 bits save little there, and the first stages' cost
+    more mask IoU than the rest of the weights.
+    """
+    weights = {name: layer.weight.numel() for name, layer in quantizable_layers(component.module).items()}
+    small = SMALL_LAYER * sum(weights.values())
     return replace(
         plan,
         layers=tuple(
-            LayerPlan(one.layer, one.weights, reason=reason) if one.layer in layers else one for one in plan.layers
+            LayerPlan(one.layer, "float" if weights[one.layer] < small else one.weights, reason=reason)
+            if one.layer in layers
+            else one
+            for one in plan.layers
         ),
     )
 
@@ -215,6 +228,11 @@ def passes(score: Score, limits: Limits) -> bool:
     """Whether a try is within the limits on the search set, with a margin for pictures that it was not chosen on."""
     lost_mean, lost_worst = (1 - limits.mean_iou) * (1 - MARGIN), (1 - limits.worst_iou) * (1 - MARGIN)
     return score.stable_mean >= 1 - lost_mean and score.stable_worst >= 1 - lost_worst
+
+
+def cost(score: Score) -> float:
+    """Return what is least for the fastest try; where nothing can be timed, the smallest is taken for it."""
+    return float(score.bytes) if score.latency is None else score.latency
 
 
 def choose(state: SearchState, limits: Limits, prefer: Prefer, subject: str) -> Try:
@@ -231,7 +249,7 @@ def choose(state: SearchState, limits: Limits, prefer: Prefer, subject: str) -> 
             f"{best:.4f}, wanted {limits.mean_iou:g} with a margin); try --precision w8, or a larger time budget"
         )
     keys: Mapping[Prefer, Callable[[Try], float]] = {
-        "speed": lambda one: one.score.latency,
+        "speed": lambda one: cost(one.score),
         "size": lambda one: one.score.bytes,
         "accuracy": lambda one: -one.score.harsh_mean,
     }

@@ -31,10 +31,14 @@ PROGRAM = (sys.executable, "-P", "-c", "from sam_export.export_ahead import serv
 
 @dataclass(frozen=True)
 class ExportTask:
-    """One set of graphs to make, in a float precision."""
+    """One set of graphs to make, each in a float precision, in the order of the parts."""
 
     target: str
-    precision: str
+    precisions: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        return f"{self.target} {' '.join(dict.fromkeys(self.precisions))}"
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,8 @@ def export_parts(
     started = time.perf_counter()
     graphs: list[Graph] = []
     report(0)
-    for part in parts:
-        graphs.append(export(part, task.target, task.precision, folder, options))
+    for part, precision in zip(parts, task.precisions, strict=True):
+        graphs.append(export(part, task.target, precision, folder, options))
         report(len(graphs))
     return Exported(tuple(graphs), time.perf_counter() - started)
 
@@ -119,7 +123,7 @@ class ExportAhead:
             answer: tuple[ExportTask, Exported | SamExportError | str] = pickle.load(self._process.stdout)  # noqa: S301
         except (EOFError, pickle.UnpicklingError) as exc:
             raise ConversionError(
-                f"{task.target} {task.precision}: the exporting process ended with status {self._process.wait()}, "
+                f"{task.label}: the exporting process ended with status {self._process.wait()}, "
                 "before it had the graphs; free memory, or set OMP_NUM_THREADS=1 to export in the process that measures"
             ) from exc
         return answer
@@ -146,7 +150,7 @@ def serve() -> None:
         os.dup2(2, 1)
         parts, tasks, options = pickle.loads((folder / REQUEST).read_bytes())  # noqa: S301
         for task in tasks:
-            answer = _answer(parts, task, options, folder / f"{task.target}-{task.precision}")
+            answer = _answer(parts, task, options, folder / task.label.replace(" ", "-"))
             pickle.dump((task, answer), answers)
             answers.flush()
 

@@ -19,6 +19,7 @@ from .errors import AccuracyError, OutputError, RequestError, SamExportError, Un
 from .export_ahead import ExportAhead, Exported, ExportTask, export_parts
 from .exporters import TARGETS, ExportOptions, check_request, find_target
 from .models import Component, SamModel, components, find, load
+from .precision import combined, of_components
 from .quantize.plan import encode_plan
 from .quantize.recipes import FLOAT_OF_TARGET, OF_TARGET, QUANTIZED_PRECISIONS
 from .quantize.request import QuantizeRequest, quantized
@@ -40,16 +41,19 @@ Progress = Callable[[str, int, int], None]
 REPORT_NAME = "report.html"
 RECIPE_NAME = "recipe.json"
 SEARCH_NAME = "search.json"
+QUANTIZED = frozenset(QUANTIZED_PRECISIONS)
 
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What the user asked for. `precisions` empty: each target's default."""
+    """What the user asked for. `precisions` empty: each target's default. A component's own override them."""
 
     model: str
     targets: tuple[str, ...]
     out: Path
     precisions: tuple[str, ...] = ()
+    encoder_precisions: tuple[str, ...] = ()
+    decoder_precisions: tuple[str, ...] = ()
     checkpoint: Path | None = None
     evaluation: Path | None = None
     min_iou: float | None = None
@@ -121,7 +125,7 @@ def _exports_ahead(
     parts: tuple[Component, ...], jobs: tuple[Job, ...], request: ExportRequest
 ) -> AbstractContextManager[ExportAhead | None]:
     """Return the process that exports what needs no quantizer, or None where it would have no core to itself."""
-    tasks = tuple(_task(job) for job in jobs if job.precision not in QUANTIZED_PRECISIONS)
+    tasks = tuple(_task(job) for job in jobs if not _is_quantized(job))
     return ExportAhead(parts, tasks, request.options) if tasks and lanes_here() > 1 else nullcontext()
 
 
@@ -141,29 +145,44 @@ def plan(request: ExportRequest) -> tuple[Job, ...]:
     jobs = tuple(
         Job(target, precision)
         for target in dict.fromkeys(request.targets)
-        for precision in dict.fromkeys(request.precisions or (find_target(target).default_precision,))
+        for precision in dict.fromkeys(_precisions(request, find_target(target).default_precision))
     )
     for job in jobs:
-        check_request(job.target, _float_precision(job), request.options)
+        for precision in _float_precisions(job):
+            check_request(job.target, precision, request.options)
         limits_for(job.precision, request.min_iou)
         require_free(request.out / _name(request, job), overwrite=request.overwrite)
     return jobs
 
 
-def _float_precision(job: Job) -> str:
-    """Return what the layers that no quantizer touches are exported in.
+def _precisions(request: ExportRequest, default: str) -> tuple[str, ...]:
+    asked = combined(request.precisions, request.encoder_precisions, request.decoder_precisions, default)
+    return asked or (default,)
+
+
+def _float_precisions(job: Job) -> tuple[str, ...]:
+    """Return what the layers of each component that no quantizer touches are exported in.
 
     Raises:
+        RequestError: the precision names more than the two components.
         UnsupportedError: the target cannot do the precision; the text lists those that it can.
     """
-    floats, quantized_ones = find_target(job.target).precisions, OF_TARGET.get(job.target, ())
-    if job.precision in quantized_ones:
-        return FLOAT_OF_TARGET[job.target]
-    if job.precision not in floats:
+    return tuple(_float_precision(job.target, precision) for precision in of_components(job.precision).values())
+
+
+def _float_precision(target: str, precision: str) -> str:
+    floats, quantized_ones = find_target(target).precisions, OF_TARGET.get(target, ())
+    if precision in quantized_ones:
+        return FLOAT_OF_TARGET[target]
+    if precision not in floats:
         raise UnsupportedError(
-            f"{job.target} cannot do {job.precision!r}; choose one of {', '.join((*floats, *quantized_ones))}"
+            f"{target} cannot do {precision!r}; choose one of {', '.join((*floats, *quantized_ones))}"
         )
-    return job.precision
+    return precision
+
+
+def _is_quantized(job: Job) -> bool:
+    return not QUANTIZED.isdisjoint(of_components(job.precision).values())
 
 
 def _name(request: ExportRequest, job: Job) -> str:
@@ -224,7 +243,7 @@ def _accuracy_error(
 
 def _parts(job: Job, shared: Shared) -> tuple[tuple[Component, ...], dict[str, bytes], tuple[SearchRecord, ...]]:
     """Return the components to export, quantized if the job asks for it, with the recipe and how it was found."""
-    if job.precision not in QUANTIZED_PRECISIONS:
+    if not _is_quantized(job):
         return shared.parts, {}, ()
 
     def show(stage: str, done: int, total: int) -> None:
@@ -253,7 +272,7 @@ def _export(job: Job, shared: Shared, parts: tuple[Component, ...], work: Path) 
 
 
 def _task(job: Job) -> ExportTask:
-    return ExportTask(job.target, _float_precision(job))
+    return ExportTask(job.target, _float_precisions(job))
 
 
 def _sessions(graphs: tuple[Graph, ...]) -> tuple[dict[ComponentName, Session], str, tuple[str, ...]]:

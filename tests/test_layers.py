@@ -16,9 +16,19 @@ MAY_IMPORT = {
     "exporters": {"models"},
     "verify": {"models", "runtimes"},
     "quantize": {"models", "exporters", "runtimes", "verify"},
-    "benchmarks": {"runtimes", "verify"},
+    "benchmarks": {"models", "runtimes", "verify"},
 }
-FACE = {"contract", "errors", "verification", "manifest", "bundle", "optional", "search_record", "staging"}
+FACE = {
+    "contract",
+    "errors",
+    "verification",
+    "manifest",
+    "bundle",
+    "optional",
+    "precision",
+    "search_record",
+    "staging",
+}
 HEAVY = (
     "torch",
     "onnx",

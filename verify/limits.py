@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from ..errors import RequestError, UnsupportedError
+from ..precision import of_components
 from ..verification import Limits
 
 FP32 = Limits(mean_iou=0.9995, worst_iou=0.99, logit_snr_db=80.0, iou_prediction_error=0.005)
@@ -16,6 +17,7 @@ LIMITS: Mapping[str, Limits] = {
     "fp32": FP32,
     "fp16": FP16,
     "w8": EIGHT_BITS,
+    "w6": EIGHT_BITS,
     "w4": EIGHT_BITS,
     "w8a8": EIGHT_BITS,
     "w8a8-dynamic": EIGHT_BITS,
@@ -24,9 +26,16 @@ LIMITS: Mapping[str, Limits] = {
 }
 
 
+def _limits_of(precision: str) -> Limits:
+    if precision not in LIMITS:
+        raise UnsupportedError(f"precision {precision!r} has no accuracy limits; choose one of {', '.join(LIMITS)}")
+    return LIMITS[precision]
+
+
 def limits_for(precision: str, min_iou: float | None = None) -> Limits:
     """Return the limits of a precision, with the mean mask IoU that the user asks for instead, if any.
 
+    Of a precision for each component, `int8+fp32`, the lower limits hold: the masks come from both.
     The worst case moves with the mean and keeps the table's distance: (1 - worst) scales with (1 - mean). The other
     limits stay.
 
@@ -34,9 +43,7 @@ def limits_for(precision: str, min_iou: float | None = None) -> Limits:
         UnsupportedError: a precision without limits.
         RequestError: `min_iou` is not above 0 and at most 1.
     """
-    if precision not in LIMITS:
-        raise UnsupportedError(f"precision {precision!r} has no accuracy limits; choose one of {', '.join(LIMITS)}")
-    limits = LIMITS[precision]
+    limits = min(map(_limits_of, of_components(precision).values()), key=lambda one: one.mean_iou)
     if min_iou is None:
         return limits
     if not 0 < min_iou <= 1:

@@ -36,6 +36,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("model", nargs="?", default=DEFAULT_VARIANT, metavar="MODEL", help=_model_help())
     parser.add_argument("--target", nargs="+", default=(), metavar="T", help=f"of {', '.join(TARGETS)}")
     parser.add_argument("--precision", nargs="+", default=(), metavar="P", help=_precision_help())
+    for component in ("encoder", "decoder"):
+        parser.add_argument(
+            f"--{component}-precision", nargs="+", default=(), metavar="P", help=f"of the {component} alone"
+        )
     parser.add_argument(
         "--checkpoint", type=given_path, metavar="FILE", help="fine-tuned weights of the model's family"
     )
@@ -81,6 +85,8 @@ def run(args: argparse.Namespace) -> int:
         model=args.model,
         targets=tuple(args.target),
         precisions=tuple(args.precision),
+        encoder_precisions=tuple(args.encoder_precision),
+        decoder_precisions=tuple(args.decoder_precision),
         out=args.out,
         checkpoint=args.checkpoint,
         evaluation=args.evaluation,
