@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from ..errors import ConversionError
+
+SEPARATORS = re.compile(r"[/.]")
 
 
 def ops_of_modules(op_names: Iterable[str], modules: tuple[str, ...], subject: str) -> frozenset[str]:
     """Return the names of the ops that the modules (dotted paths) computed.
 
-    A traced name is `/called/module/Op`; modules whose `forward` was not called on the way are missing from it, so
-    `prompt_encoder.pe_layer` computes `/pe_layer/Sin`.
+    A traced name is `/called/module/Op`, or `/called/list.0/Op` for a module in a list; modules whose `forward` was not
+    called on the way are missing from it, so `prompt_encoder.pe_layer` computes `/pe_layer/Sin`.
 
     Raises:
         ConversionError: a module computed nothing that can be found, so that it cannot be treated apart.
@@ -27,7 +30,7 @@ def ops_of_modules(op_names: Iterable[str], modules: tuple[str, ...], subject: s
 
 
 def _is_below(op_name: str, module: list[str]) -> bool:
-    called = op_name.strip("/").split("/")[:-1]
+    called = SEPARATORS.split(op_name.strip("/"))[:-1]
     return any(
         called[index] == module[-1] and _is_subsequence(called[:index], module[:-1]) for index in range(len(called))
     )

@@ -54,7 +54,7 @@ class OpenVino:
         recipe = component.recipe or _recipe(component, precision)
         _describe(model, component, recipe.precision)
         path = out_dir / f"{component.contract.component}.xml"
-        if precision == "fp16":
+        if precision == "fp16" or recipe.compute == "bf16":
             model = _marked_float32(openvino, model, component)
         _save(openvino, model, path, compress_to_fp16=precision == "fp16")
         return Graph(component.contract, self.name, recipe, path, (path.name, f"{path.stem}.bin"))
@@ -114,7 +114,7 @@ def _marked_float32(openvino: ModuleType, model: Any, component: Component) -> A
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "graph.xml"
         _save(openvino, model, path, compress_to_fp16=False)
-        mark_float32(path, component.float32_modules, f"{component.contract.component} openvino fp16")
+        mark_float32(path, component.float32_modules, f"{component.contract.component} openvino")
         # The reader maps the weights from the file; a copy must outlive the folder.
         return openvino.Core().read_model(path.read_bytes(), _tensor(openvino, path.with_suffix(".bin").read_bytes()))
 

@@ -7,17 +7,20 @@ from ..models import Component
 from .layers import quantizable_layers
 from .plan import WEIGHT_BITS, ComponentPlan, Weights
 
+FLOAT32_REASON = "computed in fp32: less cost the masks more than its speed was worth"
+
 
 def resolved_recipe(component: Component, plan: ComponentPlan, precision: str) -> Recipe:
     """Return the recipe that a graph of this plan carries: every layer that is not like the rest, with its reason."""
     choices = tuple(
         LayerChoice(one.layer, _kind(one.weights, one.inputs), one.reason) for one in plan.layers if one.reason
     )
+    kept = tuple(LayerChoice(name, "fp32", FLOAT32_REASON) for name in plan.float32)
     return Recipe(
         precision,
         storage=_storage(plan),
         compute=plan.compute,
-        layers=choices,
+        layers=(*choices, *kept),
         notes=(
             f"{share_in_bits(component, plan, 8):.0%} of the layers' weights in at most 8 bits",
             f"{sum(one.inputs != 'float' for one in plan.layers)} of {len(quantizable_layers(component.module))} "

@@ -49,7 +49,8 @@ class ComponentPlan:
     `compute`: what everything that is not rounded computes in. `ranges`: how the range of a rounded input is taken
     from calibration. `rounding`: `gptq` rounds each weight so that the layer's output moves least on the calibration
     pictures. `smoothing`: the exponent of the migration from inputs to weights before rounding, 0 for none.
-    `correct_biases`: whether what rounding adds to a layer's mean output is taken out of its bias.
+    `correct_biases`: whether what rounding adds to a layer's mean output is taken out of its bias. `float32`: modules
+    that compute in fp32 whatever `compute` says, by dotted path.
     """
 
     compute: Compute = "fp32"
@@ -57,6 +58,7 @@ class ComponentPlan:
     rounding: Rounding = "nearest"
     smoothing: float = 0.0
     correct_biases: bool = False
+    float32: tuple[str, ...] = ()
     layers: tuple[LayerPlan, ...] = ()
 
     def of(self, layer: str) -> LayerPlan:

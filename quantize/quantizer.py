@@ -62,7 +62,8 @@ class Quantizer:
                 parent, _, leaf = name.rpartition(".")
                 rounded = self._layer(layer, wanted, plan, smoothed.seen[name], smoothed.divisors.get(name))
                 setattr(module.get_submodule(parent), leaf, rounded)
-        return replace(self.component, module=module.eval())
+        kept = (*self.component.float32_modules, *plan.float32)
+        return replace(self.component, module=module.eval(), float32_modules=kept)
 
     def _count_if_needed(self, plan: ComponentPlan) -> None:
         if plan.ranges != "minmax" and not self._counted:
@@ -135,7 +136,9 @@ def _remembered(layer: Quantizable, wanted: LayerPlan, rounding: Rounding) -> Re
 
 def check_layers(component: Component, plan: ComponentPlan) -> None:
     known = quantizable_layers(component.module)
+    modules = dict(component.module.named_modules())
     unknown = [layer.layer for layer in plan.layers if layer.layer not in known]
+    unknown += [name for name in plan.float32 if name not in modules]
     if unknown:
         raise RequestError(
             f"{component.contract.component}: the recipe names layers that it does not have: "

@@ -10,7 +10,7 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from ..contract import ComponentName, Session
-from ..errors import RequestError
+from ..errors import OutputError, RequestError
 from ..exporters import ExportOptions, export
 from ..models import Component, SamModel
 from ..precision import of_components
@@ -40,7 +40,8 @@ GRADIENT_PICTURES = 4
 @dataclass(frozen=True)
 class QuantizeRequest:
     """`calibration` empty: the built-in set. `recipe`: a plan to follow instead of finding one. `search`: find one
-    even if there is one already. `minutes`: how long a search may begin new tries."""
+    even if there is one already. `minutes`: how long a search may begin new tries. `state_folder`: where a search that
+    is stopped leaves what it measured, to go on from there; None for nowhere."""
 
     prefer: Prefer = "speed"
     recipe: QuantizationPlan | None = None
@@ -238,6 +239,10 @@ def _searched(
             bench = Bench(name, task.target, FLOAT_OF_TARGET[task.target], task.options, suite, floats[name], partner)
             plans[name], record = _search(task, part, bench)
             records.append(record)
+    for name in plans:
+        state_file = _state_file(task, name)
+        if state_file is not None:
+            state_file.unlink(missing_ok=True)  # done: the next search measures anew
     return plans, tuple(records)
 
 
@@ -271,5 +276,10 @@ def _state_file(task: _Task, name: ComponentName) -> Path | None:
     folder = task.request.state_folder
     if folder is None:
         return None
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise OutputError(
+            f"{folder}: a search keeps what it measured there ({exc.strerror or exc}); set SAM_EXPORT_CACHE"
+        ) from exc
     return folder / f"{task.subject.replace(' ', '-')}-{name}.json"

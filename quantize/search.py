@@ -26,7 +26,7 @@ from ..models import Component
 from ..verification import Limits
 from .describe import resolved_recipe
 from .gradients import Gradients
-from .groups import grouped
+from .groups import float32_groups, grouped
 from .layers import quantizable_layers
 from .plan import ComponentPlan, LayerPlan
 from .quantizer import Quantizer
@@ -36,8 +36,8 @@ from .trial import Bench, Noise, Score
 Prefer = Literal["speed", "size", "accuracy"]
 Progress = Callable[[str, int, int], None]
 
-# What a try must be better by than the gate asks, in shares of what the gate lets go: 0.99 and 0.95 at 8 bits.
-MARGIN = 0.5
+# What a try must be better by than the gate asks, in shares of what the gate lets go: 0.985 and 0.925 at 8 bits.
+MARGIN = 0.25
 # What latencies are not told apart by, in shares of the float graph's.
 LEAST_LATENCY = 0.004
 # In shares of all weights.
@@ -107,15 +107,23 @@ class Search:
 
     def _each_alone(self, state: SearchState, deadline: float) -> SearchState:
         """Leave each group in float by itself, the most harmful first."""
-        order = ["", *sorted(state.harm, key=lambda name: state.harm[name], reverse=True)]
+        order = ["", *self._float32(), *sorted(state.harm, key=lambda name: state.harm[name], reverse=True)]
         for done, name in enumerate(order):
             if name not in state.alone and (time.monotonic() < deadline or not name):
                 self._show("each group alone", done, len(order))
-                found = self.bench.worth(self._candidate(self._plan((name,) if name else ())))
+                found = self._worth(name, state)
                 state = replace(state, alone={**state.alone, name: found})
                 self._keep(state)
         self._show("each group alone", len(order), len(order))
         return state
+
+    def _worth(self, name: str, state: SearchState) -> Noise:
+        try:
+            return self.bench.worth(self._candidate(self._plan((name,) if name else ())))
+        except NotVerifiableError:  # the engine cannot compile it so: as good as leaving nothing out
+            if not name:
+                raise
+            return state.alone[""]
 
     def _frontier(self, state: SearchState, deadline: float) -> SearchState:
         """Leave out ever more groups, twice as many at each step, until a try passes; then halve back."""
@@ -161,10 +169,15 @@ class Search:
         return replace(quantized, recipe=resolved_recipe(self.quantizer.component, plan, self.precision))
 
     def _plan(self, without: tuple[str, ...]) -> ComponentPlan:
-        groups = self._groups()
-        left = frozenset(layer for name in without for layer in groups[name])
+        groups, modules = self._groups(), self._float32()
+        left = frozenset(layer for name in without for layer in groups.get(name, ()))
         reason = "its input in 8 bits cost more mask IoU than its speed was worth"
-        return left_out(self.start, left, self.quantizer.component, reason)
+        plan = left_out(self.start, left, self.quantizer.component, reason)
+        return replace(plan, float32=tuple(modules[name] for name in without if name in modules))
+
+    def _float32(self) -> Mapping[str, str]:
+        """Return the modules that may compute in fp32, where the rest does not."""
+        return {} if self.start.compute == "fp32" else float32_groups(plan.layer for plan in self.start.layers)
 
     def _groups(self) -> Mapping[str, tuple[str, ...]]:
         return grouped(plan.layer for plan in self.start.layers if plan.inputs != "float")

@@ -32,6 +32,7 @@ from .verify.ground_truth_folder import evaluation_pictures
 from .verify.lanes import lanes_here
 from .verify.limits import limits_for
 from .verify.pictures import picture_set
+from .verify.ranges import require_float16_range
 from .verify.report import render_report
 from .verify.report_suite import bundle_report
 from .verify.selftest import build_selftest
@@ -214,7 +215,7 @@ def _run(job: Job, shared: Shared, work: Path) -> Outcome:
         shared.suite,
         limits_for(job.precision, request.min_iou),
         evaluated_by=evaluated_by,
-        notes=(*shared.model.notes, *notes),
+        notes=(*shared.model.notes, *notes, *_range_notes(job, shared)),
         progress=lambda _, done, total: shared.show(f"{job.label}: verify", done, total),
     )
     size = sum((graph.path.parent / file).stat().st_size for graph in graphs for file in graph.files)
@@ -227,6 +228,13 @@ def _run(job: Job, shared: Shared, work: Path) -> Outcome:
         return replace(outcome, bundle=write_bundle(draft, request.out, overwrite=request.overwrite))
     except OutputError as exc:  # what was measured is not lost with it
         return replace(outcome, error=exc)
+
+
+def _range_notes(job: Job, shared: Shared) -> tuple[str, ...]:
+    """Return what must be known of components that other devices compute in fp16."""
+    precisions = of_components(job.precision)
+    halves = [part for part in shared.parts if precisions[part.contract.component] == "fp16"]
+    return tuple(require_float16_range(part, shared.suite) for part in halves)
 
 
 def _accuracy_error(

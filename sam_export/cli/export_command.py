@@ -13,6 +13,7 @@ from rich.console import Console
 from ..errors import RequestError
 from ..exporters import TARGETS, ExportOptions
 from ..models import DEFAULT_VARIANT, VARIANTS
+from ..models.cache import cache_folder
 from ..pipeline import REPORT_NAME, ExportRequest, Outcome, export_bundles
 from ..quantize.plan import read_plan
 from ..quantize.recipes import QUANTIZED_PRECISIONS
@@ -59,6 +60,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--prefer", choices=("speed", "size", "accuracy"), default="speed", help="what int8 and auto search for"
     )
+    parser.add_argument("--search", action="store_true", help="search even where a recipe was found beforehand")
     parser.add_argument(
         "--search-minutes", type=number, default=30.0, metavar="N", help="when a search begins nothing new (30)"
     )
@@ -116,7 +118,9 @@ def _quantization(args: argparse.Namespace) -> QuantizeRequest:
     return QuantizeRequest(
         prefer=args.prefer,
         recipe=None if args.recipe is None else read_plan(args.recipe),
+        search=args.search,
         minutes=args.search_minutes,
+        state_folder=cache_folder() / "searches",
         calibration=() if args.calibration is None else pictures_in(args.calibration),
     )
 

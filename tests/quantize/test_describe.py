@@ -1,0 +1,89 @@
+"""What bundles say of a plan: numbers computed by hand, and every layer that is not like the rest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from torch import nn
+
+from sam_export.contract import LayerChoice
+from sam_export.models import Component, SamModel, components
+from sam_export.quantize.describe import resolved_recipe, share_in_bits
+from sam_export.quantize.plan import ComponentPlan, LayerPlan, Weights
+
+# Weights 40 + 18 + 24 = 82, all parameters with biases and the norm's: 40 + 8, 18 + 2, 24, 16.
+MODULE = nn.ModuleDict(
+    {
+        "linear": nn.Linear(5, 8),
+        "conv": nn.Conv2d(1, 2, 3),
+        "last": nn.Linear(4, 6, bias=False),
+        "norm": nn.LayerNorm(8),
+    }
+)
+ALL = 48 + 20 + 24 + 16
+
+
+@pytest.fixture(scope="module")
+def component(tiny_sam: SamModel) -> Component:
+    return replace(components(tiny_sam)[0], module=MODULE)
+
+
+@pytest.mark.parametrize(
+    ("layers", "bits", "expected"),
+    [
+        ((), 8, 0),
+        ((LayerPlan("linear", "int8"),), 8, 40 / ALL),
+        ((LayerPlan("linear", "int8"), LayerPlan("conv", "lut4"), LayerPlan("last", "lut6")), 8, 82 / ALL),
+        ((LayerPlan("linear", "int8"), LayerPlan("conv", "lut4"), LayerPlan("last", "lut6")), 6, 42 / ALL),
+        ((LayerPlan("linear", "int8"), LayerPlan("conv", "lut4"), LayerPlan("last", "lut6")), 4, 18 / ALL),
+        ((LayerPlan("linear", "int8", "uint8"), LayerPlan("last", reason="because")), 8, 40 / ALL),
+    ],
+    ids=["none", "one", "all in 8", "two in 6", "one in 4", "float with a reason"],
+)
+def test_share_of_small_weights(
+    component: Component, layers: tuple[LayerPlan, ...], bits: int, expected: float
+) -> None:
+    assert share_in_bits(component, ComponentPlan(layers=layers), bits) == pytest.approx(expected)
+
+
+def test_recipe_lists_the_layers_with_a_reason(component: Component) -> None:
+    layers = (
+        LayerPlan("linear", "int8", "uint8"),
+        LayerPlan("conv", "int8", "uint8", "uint8", reason="a large kernel"),
+        LayerPlan("last", "int8", reason="few weights"),
+    )
+    recipe = resolved_recipe(component, ComponentPlan(compute="bf16", layers=layers), "int8")
+    assert recipe.layers == (
+        LayerChoice("conv", "int8 weights, 8-bit inputs", "a large kernel"),
+        LayerChoice("last", "int8 weights, float inputs", "few weights"),
+    )
+    assert (recipe.precision, recipe.storage, recipe.compute) == ("int8", "int8", "bf16")
+    assert recipe.notes == (
+        "76% of the layers' weights in at most 8 bits",  # 82 / 108
+        "2 of 3 layers computed in integers",
+    )
+
+
+def test_recipe_names_a_float_layer_as_such(component: Component) -> None:
+    plan = ComponentPlan(layers=(LayerPlan("linear", "int8"), LayerPlan("last", reason="because")))
+    recipe = resolved_recipe(component, plan, "w8")
+    assert recipe.layers == (LayerChoice("last", "float", "because"),)
+    assert recipe.notes[1] == "0 of 3 layers computed in integers"
+
+
+@pytest.mark.parametrize(
+    ("weights", "storage"),
+    [
+        (("int8", "int8"), "int8"),
+        (("int8", "lut4"), "lut4, int8"),
+        (("int8", "lut6"), "lut6, int8"),
+        (("float", "lut6"), "lut6"),
+        (("float", "float"), "fp16"),
+    ],
+)
+def test_storage_is_named_the_smallest_first(
+    component: Component, weights: tuple[Weights, Weights], storage: str
+) -> None:
+    layers = tuple(LayerPlan(name, kind) for name, kind in zip(("linear", "last"), weights, strict=True))
+    assert resolved_recipe(component, ComponentPlan("fp16", layers=layers), "w4").storage == storage
