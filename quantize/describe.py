@@ -22,7 +22,7 @@ def resolved_recipe(component: Component, plan: ComponentPlan, precision: str) -
         compute=plan.compute,
         layers=(*choices, *kept),
         notes=(
-            f"{share_in_bits(component, plan, 8):.0%} of the layers' weights in at most 8 bits",
+            f"{share_in_bits(component, plan, 8):.0%} of all parameters in at most 8 bits",
             f"{sum(one.inputs != 'float' for one in plan.layers)} of {len(quantizable_layers(component.module))} "
             "layers computed in integers",
         ),

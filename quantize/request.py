@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from weakref import WeakKeyDictionary
 
 from ..contract import ComponentName, Session
 from ..errors import OutputError, RequestError
 from ..exporters import ExportOptions, export
+from ..exporters.tool import tool_version
 from ..models import Component, SamModel
 from ..precision import of_components
 from ..search_record import SearchRecord
@@ -26,7 +26,16 @@ from .found import found_plan
 from .gradients import Gradients, mask_gradients
 from .plan import SCHEMA_VERSION, ComponentPlan, QuantizationPlan
 from .quantizer import Quantizer
-from .recipes import ALLOCATED, FLOAT_OF_TARGET, QUANTIZED_PRECISIONS, SEARCHED, Allocation, start_plan
+from .recipes import (
+    ALLOCATED,
+    FLOAT_OF_TARGET,
+    QUANTIZED_PRECISIONS,
+    SEARCHED,
+    Allocation,
+    fast_float,
+    require_precision,
+    start_plan,
+)
 from .record import search_record
 from .search import Prefer, Search, choose
 from .trial import Bench
@@ -35,6 +44,15 @@ Progress = Callable[[str, int, int], None]
 
 # They rank layers, whose harms differ by orders of magnitude.
 GRADIENT_PICTURES = 4
+
+
+@dataclass(eq=False)
+class Seen:
+    """What was observed on calibration pictures, by component and pictures: it takes minutes, and all jobs of a request
+    share it."""
+
+    quantizers: dict[tuple[Component, tuple[str, ...]], Quantizer] = field(default_factory=dict)
+    gradients: dict[tuple[Component, tuple[str, ...]], Mapping[ComponentName, Gradients]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,6 +67,7 @@ class QuantizeRequest:
     minutes: float = 30.0
     calibration: tuple[Picture, ...] = ()
     state_folder: Path | None = None
+    seen: Seen = field(default_factory=Seen, compare=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,20 +101,21 @@ class _Task:
     def subject(self) -> str:
         return f"{self.model.variant.name} {self.target} {self.precision}"
 
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        return self.request.calibration or picture_set("calibration")
+
     def quantizer(self, part: Component) -> Quantizer:
-        pictures = self.request.calibration or picture_set("calibration")
-        known = _OBSERVED.setdefault(part, {})
-        key = tuple(picture.sha256 for picture in pictures)
+        known, key = self.request.seen.quantizers, (part, _hashes(self.pictures))
         if key not in known:
             self.show(f"{part.contract.component}: calibrate", 0, 1)
-            known[key] = Quantizer(part, Calibration(self.model, pictures))
+            known[key] = Quantizer(part, Calibration(self.model, self.pictures))
             self.show(f"{part.contract.component}: calibrate", 1, 1)
         return known[key]
 
     def gradients(self, component: ComponentName) -> Gradients:
-        pictures = (self.request.calibration or picture_set("calibration"))[:GRADIENT_PICTURES]
-        known = _GRADIENTS.setdefault(self.parts[0], {})
-        key = tuple(picture.sha256 for picture in pictures)
+        pictures = self.pictures[:GRADIENT_PICTURES]
+        known, key = self.request.seen.gradients, (self.parts[0], _hashes(pictures))
         if key not in known:
             self.show("gradients", 0, 1)
             known[key] = mask_gradients(self.model, self.parts, pictures)
@@ -107,9 +127,8 @@ class _Task:
             self.progress(stage, done, total)
 
 
-# Observing a component takes minutes; all jobs of a request share what was seen.
-_OBSERVED: WeakKeyDictionary[Component, dict[tuple[str, ...], Quantizer]] = WeakKeyDictionary()
-_GRADIENTS: WeakKeyDictionary[Component, dict[tuple[str, ...], Mapping[ComponentName, Gradients]]] = WeakKeyDictionary()
+def _hashes(pictures: Sequence[Picture]) -> tuple[str, ...]:
+    return tuple(picture.sha256 for picture in pictures)
 
 
 def quantized(
@@ -193,11 +212,17 @@ def _found_before(task: _Task, name: ComponentName) -> tuple[ComponentPlan | Non
     plan, records = found_plan(variant, checkpoint, task.target, task.precisions[name])
     if plan is None or name not in plan.components:
         return None, ()
-    return plan.components[name], tuple(record for record in records if record.component == name)
+    return _for_this_processor(plan.components[name]), tuple(one for one in records if one.component == name)
+
+
+def _for_this_processor(plan: ComponentPlan) -> ComponentPlan:
+    """A plan found in bf16 is followed in fp32 where the processor has none: more exact, and the bundle says so."""
+    return replace(plan, compute="fp32") if plan.compute == "bf16" and fast_float() != "bf16" else plan
 
 
 def _started(task: _Task, part: Component) -> ComponentPlan:
     name = part.contract.component
+    require_precision(task.target, task.precisions[name])
     allocation = ALLOCATED.get(task.precisions[name])
     if allocation is not None:
         return _allocated(task, allocation)[name]
@@ -261,6 +286,7 @@ def _search(task: _Task, part: Component, bench: Bench) -> tuple[ComponentPlan, 
         _state_file(task, name),
         60 * task.request.minutes,
         task.progress,
+        " ".join((tool_version(), *_hashes(task.pictures))),
     )
     state = search.run()
     chosen = choose(state, limits, prefer, f"{task.subject} {name}")

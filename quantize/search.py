@@ -36,12 +36,14 @@ from .trial import Bench, Noise, Score
 Prefer = Literal["speed", "size", "accuracy"]
 Progress = Callable[[str, int, int], None]
 
-# What a try must be better by than the gate asks, in shares of what the gate lets go: 0.985 and 0.925 at 8 bits.
-MARGIN = 0.25
+# What a try must be better by than the gate asks, in shares of what the gate lets go: 0.984 and 0.92 at 8 bits.
+MARGIN = 0.2
 # What latencies are not told apart by, in shares of the float graph's.
 LEAST_LATENCY = 0.004
 # In shares of all weights.
 SMALL_LAYER = 0.003
+# What a plan scores that no engine runs.
+NOTHING = Score(0.0, 0.0, 0.0, 0.0, None, 0)
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Search:
 
     `gradients`: makes those of the masks, when they are first needed. `start`: the plan with everything in 8 bits that
     the engine has kernels for. `state_file`: where progress is kept, None for nowhere. `budget`: seconds after which no
-    new try is begun.
+    new try is begun. `origin`: what else the measurements hold for: the calibration, and this program.
     """
 
     quantizer: Quantizer
@@ -83,6 +85,7 @@ class Search:
     state_file: Path | None = None
     budget: float = 3600.0
     progress: Progress | None = None
+    origin: str = ""
 
     def run(self) -> SearchState:
         """Return every measurement; `choose` picks from them."""
@@ -128,14 +131,14 @@ class Search:
     def _frontier(self, state: SearchState, deadline: float) -> SearchState:
         """Leave out ever more groups, twice as many at each step, until a try passes; then halve back."""
         order = by_worth(state)
-        low, high, count = 1, len(order), 1
+        low, high, count = 1, len(order) + 1, 1
         while low < high and time.monotonic() < deadline:
             state, one = self._try(state, order[:count])
             if passes(one.score, self.limits) and self.prefer != "accuracy":
                 high = count
             else:
                 low = count + 1
-            count = (low + high) // 2 if high < len(order) else min(max(2 * count, 1), len(order) - 1)
+            count = (low + high) // 2 if high <= len(order) else min(2 * count, len(order))
         return state
 
     def _put_back(self, state: SearchState, deadline: float) -> SearchState:
@@ -158,10 +161,18 @@ class Search:
             return state, known
         self._show("try", len(state.tries), len(state.tries) + 1)
         plan = self._plan(without)
-        one = Try(plan, without, self.bench.score(self._candidate(plan)))
+        one = Try(plan, without, self._score(plan))
         state = replace(state, tries=(*state.tries, one))
         self._keep(state)
         return state, one
+
+    def _score(self, plan: ComponentPlan) -> Score:
+        try:
+            return self.bench.score(self._candidate(plan))
+        except NotVerifiableError:  # the engine cannot compile some mixtures of fp32 and less
+            if not plan.float32:
+                raise
+            return NOTHING
 
     def _candidate(self, plan: ComponentPlan) -> Component:
         """Return the component as the bundle would have it: the recipe says what the engine computes in."""
@@ -188,7 +199,7 @@ class Search:
             return state
         try:
             kept = msgspec.json.decode(self.state_file.read_bytes(), type=SearchState)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return state
         return kept if kept.key == state.key else state
 
@@ -199,7 +210,8 @@ class Search:
             partial.replace(self.state_file)
 
     def _key(self) -> str:
-        content = msgspec.json.encode([self.bench.suite.sha256, self.bench.target, self.bench.component, self.start])
+        asked = [self.bench.suite.sha256, self.bench.target, self.bench.component, self.start, self.origin]
+        content = msgspec.json.encode(asked)
         return hashlib.sha256(content).hexdigest()
 
     def _show(self, stage: str, done: int, total: int) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..contract import ComponentName, Session
+from ..errors import NotVerifiableError
 from ..exporters import ExportOptions, export
 from ..models import Component
 from ..runtimes.timing import measure, paired_ratio
@@ -86,7 +87,10 @@ class Bench:
         with tempfile.TemporaryDirectory(prefix="sam-export-") as folder:
             graph = export(candidate, self.target, self.base_precision, Path(folder), self.options)
             session, _ = evaluation_session(graph)
-            found = verify(self.sessions(session), _harsh_part(self.suite), limits_for("int8"), evaluated_by="search")
+            few = _harsh_part(self.suite)
+            if not few.pictures:
+                raise NotVerifiableError(f"{self.suite.model}: untrained weights have no masks to search by")
+            found = verify(self.sessions(session), few, limits_for("int8"), evaluated_by="search")
             power = [10 ** (-prompt.logit_snr_db / 10) for prompt in found.measurement.prompts]
             return Noise(float(np.mean(power)), self._latency(session))
 

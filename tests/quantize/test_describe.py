@@ -60,7 +60,7 @@ def test_recipe_lists_the_layers_with_a_reason(component: Component) -> None:
     )
     assert (recipe.precision, recipe.storage, recipe.compute) == ("int8", "int8", "bf16")
     assert recipe.notes == (
-        "76% of the layers' weights in at most 8 bits",  # 82 / 108
+        "76% of all parameters in at most 8 bits",  # 82 / 108
         "2 of 3 layers computed in integers",
     )
 

@@ -17,15 +17,27 @@ import torch
 
 from sam_export.errors import NotVerifiableError
 from sam_export.models import Component, SamModel, components
+from sam_export.quantize import search
 from sam_export.quantize.calibration import Calibration
 from sam_export.quantize.plan import ComponentPlan, LayerPlan
 from sam_export.quantize.quantizer import Quantizer
-from sam_export.quantize.search import LEAST_LATENCY, Search, SearchState, Try, by_worth, choose, left_out, passes
+from sam_export.quantize.search import (
+    LEAST_LATENCY,
+    MARGIN,
+    Search,
+    SearchState,
+    Try,
+    by_worth,
+    choose,
+    left_out,
+    passes,
+)
 from sam_export.quantize.trial import Noise, Score
 from sam_export.verification import Limits
 from sam_export.verify.pictures import picture_set
 
-LIMITS = Limits(mean_iou=0.98, worst_iou=0.9, logit_snr_db=10.0)  # with the margin: 0.99 and 0.95
+# With the margin, whatever it is: 0.99 and 0.95.
+LIMITS = Limits(mean_iou=1 - 0.01 / (1 - MARGIN), worst_iou=1 - 0.05 / (1 - MARGIN), logit_snr_db=10.0)
 BLOCK = "encoder.layers.1.blocks.0."
 GROUP = "encoder.layers.1.blocks.*."
 Q, K, V, PROJ, FC1, FC2 = LEAVES = ("attn.q", "attn.k", "attn.v", "attn.proj", "mlp.fc1", "mlp.fc2")
@@ -54,8 +66,17 @@ ONE_IN_VAIN: Table = {
     FC1: (0.03, 0.05),
     FC2: (0.001, 0.05),
 }
+# PROJ, FC1 and FC2 are left out; then either of the first two can go back, but not both.
+EITHER: Table = {
+    Q: (0.001, 0.05),
+    K: (0.0, 0.05),
+    V: (0.0, 0.05),
+    PROJ: (0.006, 0.02),
+    FC1: (0.006, 0.03),
+    FC2: (0.02, 0.2),
+}
 # Whatever is left out, too much is lost.
-HOPELESS: Table = dict.fromkeys(LEAVES, (0.2, 0.05))
+HOPELESS: Table = {**dict.fromkeys(LEAVES, (0.2, 0.05)), "": (0.5, 0.0)}
 
 
 def groups(*leaves: str) -> tuple[str, ...]:
@@ -164,6 +185,13 @@ def test_groups_that_are_not_needed_go_back(make: Callable[..., Search]) -> None
     assert chosen.score.latency < state.tries[2].score.latency
 
 
+def test_what_costs_most_time_goes_back_first(make: Callable[..., Search]) -> None:
+    bench = TableBench(EITHER)
+    state = make(bench).run()
+    assert bench.scored[3:] == [(Q, PROJ, FC1, FC2), (PROJ, FC1, FC2), (PROJ, FC2), (FC2,)]
+    assert choose(state, LIMITS, "speed", "x").without == groups(PROJ, FC2)
+
+
 def test_the_frontier_doubles_and_halves_back(make: Callable[..., Search]) -> None:
     """The first three of six groups have to go."""
     table = {Q: (0.1, 0.05), K: (0.09, 0.05), V: (0.08, 0.05), PROJ: (0.002, 0.05), FC1: (0.002, 0.05), FC2: (0.0, 0.1)}
@@ -209,7 +237,7 @@ def test_groups_are_tried_alone_the_most_harmful_first(quantizer: Quantizer, mak
 def test_accuracy_is_searched_for_beyond_the_first_that_passes(make: Callable[..., Search]) -> None:
     state = make(TableBench(HARMLESS), prefer="accuracy").run()
     # 1, 2, 4 and 5 of six; nothing goes back.
-    assert [len(without) for without in tried(state)] == [0, 1, 2, 4, 5]
+    assert [len(without) for without in tried(state)] == [0, 1, 2, 4, 6]
     assert choose(state, LIMITS, "accuracy", "x") == state.tries[-1]
     assert choose(state, LIMITS, "speed", "x") == state.tries[0]
 
@@ -222,6 +250,25 @@ def test_without_any_budget_there_is_one_try(make: Callable[..., Search]) -> Non
         choose(state, LIMITS, "speed", "x")
 
 
+@pytest.mark.parametrize("table", [TWO_NEEDED, EITHER], ids=["two needed", "either"])
+def test_nothing_is_begun_after_the_budget(
+    make: Callable[..., Search], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: Table
+) -> None:
+    """A clock that counts measurements. The first two are made whatever the budget; more of it goes on from there."""
+    whole = TableBench(table)
+    expected = make(whole).run()
+    for budget in range(whole.count):
+        file = tmp_path / f"{budget}.json"
+        bench = TableBench(table)
+        monkeypatch.setattr(search, "time", SimpleNamespace(monotonic=lambda bench=bench: bench.count))
+        make(bench, budget=budget, state_file=file).run()
+        assert bench.count == max(budget, 2)
+        monkeypatch.undo()
+        again = TableBench(table)
+        assert make(again, state_file=file).run() == expected
+        assert bench.count + again.count == whole.count
+
+
 def test_a_plan_that_rounds_no_input_has_nothing_to_leave_out(make: Callable[..., Search]) -> None:
     start = ComponentPlan(layers=tuple(LayerPlan(BLOCK + leaf, "int8") for leaf in LEAVES))
     state = make(TableBench({"": (0.5, 0.0)}), start=start).run()
@@ -231,7 +278,7 @@ def test_a_plan_that_rounds_no_input_has_nothing_to_leave_out(make: Callable[...
 
 def test_where_nothing_passes_every_step_is_tried_once(make: Callable[..., Search]) -> None:
     state = make(bench := TableBench(HOPELESS)).run()
-    assert [len(without) for without in tried(state)] == [0, 1, 2, 4, 5]
+    assert [len(without) for without in tried(state)] == [0, 1, 2, 4, 6]
     assert len(bench.scored) == len(set(bench.scored))
 
 
@@ -321,7 +368,6 @@ def cut(text: bytes) -> bytes:
 
 
 NESTED = b'{"key": "", "new": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
-ESCAPES = "Search._resume catches msgspec.DecodeError alone"
 
 
 @pytest.mark.parametrize(
@@ -336,12 +382,10 @@ ESCAPES = "Search._resume catches msgspec.DecodeError alone"
         pytest.param(lambda text: b"\xff\xfe" + text, id="no text"),
         pytest.param(
             lambda text: text.replace(b'"key":"', b'"key":"\xff'),
-            marks=pytest.mark.xfail(raises=UnicodeDecodeError, strict=True, reason=ESCAPES),
             id="no UTF-8",
         ),
         pytest.param(
             lambda text: NESTED,
-            marks=pytest.mark.xfail(raises=RecursionError, strict=True, reason=ESCAPES),
             id="nested",
         ),
     ],
@@ -377,9 +421,9 @@ def score(mean: float = 1.0, worst: float = 1.0, **changes: float) -> Score:
 @pytest.mark.parametrize(
     ("mean", "worst", "held"),
     [
-        (0.98, 0.9, False),
-        (0.98, 1.0, False),
-        (1.0, 0.9, False),
+        (LIMITS.mean_iou, LIMITS.worst_iou, False),
+        (LIMITS.mean_iou, 1.0, False),
+        (1.0, LIMITS.worst_iou, False),
         (0.9899, 0.96, False),
         (0.995, 0.9499, False),
         (0.9901, 0.9501, True),
@@ -398,10 +442,11 @@ def test_worth_is_noise_that_goes_for_time_that_comes() -> None:
         "costly": Noise(0.05, 0.50),  # 0.05 for 0.1
         "cheap": Noise(0.08, 0.41),  # 0.02 for 0.01
         "free": Noise(0.09, 0.38),  # 0.01 for what latencies are not told apart by
+        "unclear": Noise(0.094, 0.401),  # 0.006 for the same
         "worse": Noise(0.2, 0.40),
     }
-    assert LEAST_LATENCY < 0.005
-    assert by_worth(SearchState("", alone=alone)) == ("free", "cheap", "costly", "worse")
+    assert LEAST_LATENCY == 0.004
+    assert by_worth(SearchState("", alone=alone)) == ("free", "cheap", "unclear", "costly", "worse")
 
 
 def test_a_group_that_makes_it_worse_is_worth_nothing_and_not_less() -> None:
@@ -413,7 +458,7 @@ def test_a_group_that_makes_it_worse_is_worth_nothing_and_not_less() -> None:
 TRIES = tuple(
     Try(START, (name,), found)
     for name, found in {
-        "fails": score(mean=0.985, harsh_mean=0.99, latency=0.1, bytes=1),
+        "fails": score(mean=0.9899, harsh_mean=0.99, latency=0.1, bytes=1),
         "fast": score(harsh_mean=0.91, latency=0.4, bytes=900),
         "small": score(harsh_mean=0.92, latency=0.5, bytes=800),
         "exact": score(harsh_mean=0.97, latency=0.6, bytes=1000),
@@ -428,12 +473,12 @@ def test_the_choice_is_the_best_of_those_that_pass(prefer: Any, name: str) -> No
 
 
 def test_where_none_passes_the_text_says_how_near_it_came() -> None:
-    tries = (TRIES[0], dataclasses.replace(TRIES[0], score=score(mean=0.9871)))
+    tries = tuple(dataclasses.replace(TRIES[0], score=score(mean=mean)) for mean in (0.95, 0.9871, 0.97))
     with pytest.raises(NotVerifiableError) as refused:
         choose(SearchState("", tries=tries), LIMITS, "speed", "tiny_sam onnx int8 image_encoder")
     assert str(refused.value) == (
-        "tiny_sam onnx int8 image_encoder: none of 2 tries passes on the search set (best stable mean mask IoU 0.9871, "
-        "wanted 0.98 with a margin); try --precision w8, or a larger time budget"
+        "tiny_sam onnx int8 image_encoder: none of 3 tries passes on the search set (best stable mean mask IoU 0.9871, "
+        f"wanted {LIMITS.mean_iou:g} with a margin); try --precision w8, or a larger time budget"
     )
 
 
