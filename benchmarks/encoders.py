@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -62,7 +63,7 @@ def time_encoders(bundles: Sequence[Path], *, threads: int, rounds: int, model: 
         for path in bundles:
             segmenter = open_bundle(path, options=EngineOptions(threads=threads))
             report = segmenter.reports["image_encoder"]
-            engines[path.name] = f"{report.engine} {report.version}, {report.compute_precision}"
+            engines[path.name] = f"{report.engine} {report.version.split('-')[0]}, {report.compute_precision}"
             runs[path.name] = partial(segmenter.set_image, picture)
         samples = measure(runs, repeats=rounds)
     return tuple(_timing(name, engines[name], samples) for name in runs)
@@ -90,7 +91,9 @@ def _timing(name: str, engine: str, samples: dict[str, Samples]) -> Timing:
 
 
 def _table(timings: Sequence[Timing]) -> Table:
-    table = Table("encoder", "engine")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("encoder", "engine"):
+        table.add_column(name, overflow="fold")
     for name in ("median ms", "quartiles", "ratio"):
         table.add_column(name, justify="right")
     for one in timings:
