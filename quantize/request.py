@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ..contract import ComponentName, Session
-from ..errors import OutputError, RequestError
+from ..errors import NotVerifiableError, OutputError, RequestError
 from ..exporters import ExportOptions, export
 from ..exporters.tool import tool_version
 from ..models import Component, SamModel
@@ -21,7 +21,7 @@ from ..verify.pictures import Picture, picture_set
 from ..verify.suite import build_suite
 from .allocate import allocate
 from .calibration import Calibration
-from .describe import resolved_recipe
+from .describe import resolved_recipe, share_in_bits
 from .found import found_plan
 from .gradients import Gradients, mask_gradients
 from .plan import SCHEMA_VERSION, ComponentPlan, QuantizationPlan
@@ -44,6 +44,10 @@ Progress = Callable[[str, int, int], None]
 
 # They rank layers, whose harms differ by orders of magnitude.
 GRADIENT_PICTURES = 4
+# What a precision promises, in shares of a component's parameters in at most 8 bits.
+LEAST_SHARE: Mapping[str, float] = {"int8": 0.9}
+# The fastest that passes; int8 promises something more, which all that were found so far keep.
+FOUND_AS: Mapping[str, str] = {"auto": "int8"}
 
 
 @dataclass(eq=False)
@@ -209,7 +213,8 @@ def _found_before(task: _Task, name: ComponentName) -> tuple[ComponentPlan | Non
     if task.request.search or task.request.prefer != "speed":
         return None, ()
     variant, checkpoint = task.model.variant.name, task.model.checkpoint_sha256
-    plan, records = found_plan(variant, checkpoint, task.target, task.precisions[name])
+    precision = FOUND_AS.get(task.precisions[name], task.precisions[name])
+    plan, records = found_plan(variant, checkpoint, task.target, precision)
     if plan is None or name not in plan.components:
         return None, ()
     return _for_this_processor(plan.components[name]), tuple(one for one in records if one.component == name)
@@ -290,7 +295,18 @@ def _search(task: _Task, part: Component, bench: Bench) -> tuple[ComponentPlan, 
     )
     state = search.run()
     chosen = choose(state, limits, prefer, f"{task.subject} {name}")
+    _require_share(f"{task.subject} {name}", part, precision, chosen.plan)
     return chosen.plan, search_record(name, state, limits, prefer, bench.baseline.report, chosen=chosen)
+
+
+def _require_share(subject: str, part: Component, precision: str, plan: ComponentPlan) -> None:
+    """Raise NotVerifiableError if a plan has fewer weights in 8 bits than its precision promises."""
+    share, least = share_in_bits(part, plan, 8), LEAST_SHARE.get(precision, 0.0)
+    if share < least:
+        raise NotVerifiableError(
+            f"{subject}: the best that passes has {share:.0%} of its parameters in at most 8 bits, {precision} "
+            f"promises {least:.0%}; take --precision auto, which promises none"
+        )
 
 
 def _float_sessions(task: _Task, folder: Path) -> dict[ComponentName, Session]:

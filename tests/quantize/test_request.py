@@ -203,6 +203,11 @@ def test_it_is_not_used_by_who_asks_for_another(
 
 
 @pytest.mark.usefixtures("no_search", "place")
+def test_auto_takes_what_int8_found(place: QuantizationPlan, tiny_sam: SamModel, parts: tuple[Component, ...]) -> None:
+    assert quantized(tiny_sam, parts, "onnx", "auto", REQUEST).plan.components == place.components
+
+
+@pytest.mark.usefixtures("no_search", "place")
 def test_it_is_not_used_for_other_weights(tiny_sam: SamModel, parts: tuple[Component, ...]) -> None:
     with pytest.raises(Searched):
         quantized(replace(tiny_sam, checkpoint_sha256="0" * 64), parts, "onnx", "int8", REQUEST)
@@ -227,6 +232,8 @@ def stable(suite: Suite) -> Suite:
 def searching(monkeypatch: pytest.MonkeyPatch, tiny_sam: SamModel) -> None:
     suite = stable(build_suite(tiny_sam, picture_set("search")[:1]))
     monkeypatch.setattr(request_module, "build_suite", lambda *_, **__: suite)
+    # Norms and biases are a quarter of the tiny model.
+    monkeypatch.setattr(request_module, "LEAST_SHARE", {})
 
 
 @pytest.mark.slow
@@ -243,6 +250,18 @@ def test_a_search_ends_in_a_plan_and_its_record(
     followed = quantized(tiny_sam, parts, "onnx", "int8", replace(REQUEST, recipe=made.plan))
     assert all(equal(one, two) for one, two in zip(made.components, followed.components, strict=True))
     assert list((tmp_path / "states").iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("searching")
+def test_int8_keeps_its_promise_or_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tiny_sam: SamModel, parts: tuple[Component, ...]
+) -> None:
+    monkeypatch.setattr(request_module, "limits_for", lambda _: Limits(mean_iou=0.2, worst_iou=0.1, logit_snr_db=0.0))
+    monkeypatch.setattr(request_module, "LEAST_SHARE", {"int8": 0.9})
+    with pytest.raises(NotVerifiableError, match=r"in at most 8 bits, int8 promises 90%; take --precision auto"):
+        quantized(tiny_sam, parts, "onnx", "int8", replace(REQUEST, search=True))
+    assert quantized(tiny_sam, parts, "onnx", "auto", replace(REQUEST, search=True)).records
 
 
 @pytest.mark.slow
