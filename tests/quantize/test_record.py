@@ -26,7 +26,7 @@ SCORES = {
 STATE = SearchState(
     "key",
     {"stage.blocks.*.fc": 1.0, "stem": 9.0},
-    tuple(Try(PLAN, without, score) for without, score in SCORES.items()),
+    tries=tuple(Try(PLAN, without, score) for without, score in SCORES.items()),
 )
 
 
