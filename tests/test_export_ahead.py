@@ -20,7 +20,7 @@ from .disks import small_disk
 pytestmark = pytest.mark.slow
 
 OPTIONS = ExportOptions()
-FP32, FP16 = ExportTask("onnx", "fp32"), ExportTask("onnx", "fp16")
+FP32, FP16 = ExportTask("onnx", ("fp32", "fp32")), ExportTask("onnx", ("fp16", "fp16"))
 
 
 @pytest.fixture
@@ -41,11 +41,11 @@ def content(graph: Graph) -> dict[str, bytes]:
 
 
 def test_graphs_are_those_of_this_process(parts: tuple[Component, ...], tmp_path: Path, temporary: Path) -> None:
-    tasks = (FP32, FP16, ExportTask("coreml", "fp16"))
+    tasks = (FP32, FP16, ExportTask("coreml", ("fp16", "fp16")))
     with ExportAhead(parts, tasks, OPTIONS) as ahead:
         for task in reversed(tasks):
             found = ahead.result(task)
-            own = export_parts(parts, task, OPTIONS, tmp_path / task.target / task.precision)
+            own = export_parts(parts, task, OPTIONS, tmp_path / task.label)
             assert [content(graph) for graph in found.graphs] == [content(graph) for graph in own.graphs]
             assert [graph.recipe for graph in found.graphs] == [graph.recipe for graph in own.graphs]
     assert not list(temporary.glob("sam-export-*"))
