@@ -16,6 +16,8 @@ from .progress import stage_progress
 
 INTERRUPTED = 130
 """What a shell expects of a program that Ctrl-C ended."""
+FLOAT32_BYTES = 4
+"""What a checkpoint whose size is not pinned holds for each parameter, more or less."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def _cells(row: ModelRow) -> tuple[str, ...]:
     return (
         row.name + ("*" if row.default else ""),
         f"{row.parameters / 1e6:.1f} M",
-        f"{row.bytes / 1e6:.1f} MB" if row.bytes else "unknown",
+        f"{row.bytes / 1e6:.1f} MB" if row.bytes else f"about {row.parameters * FLOAT32_BYTES / 1e6:.0f} MB",
         "yes" if row.cached else "no",
         row.license,
         ", ".join(row.prompts),

@@ -52,6 +52,7 @@ def test_every_model_is_listed_with_what_one_chooses_by(row: variants.Variant, c
         for word in (variant.name, variant.family, variant.license, variant.description, variant.source.address):
             assert word in text
     assert "39.4 MB" in text
+    assert "about 39 MB" in text  # no size is pinned for mobile_sam
 
 
 def test_json_says_what_is_cached(row: variants.Variant, console: Console, tmp_path: Path) -> None:
