@@ -69,7 +69,7 @@ PRECISIONS: Mapping[str, Start] = {
 }
 ALLOCATED: Mapping[str, Allocation] = {
     "w6": Allocation(("lut6", "int8"), 6.25),
-    "w4": Allocation(("lut4", "lut6"), 4.95),
+    "w4": Allocation(("lut4", "lut6"), 5.0),
 }
 QUANTIZED_PRECISIONS = (*PRECISIONS, *ALLOCATED)
 OF_TARGET: Mapping[str, tuple[str, ...]] = {
