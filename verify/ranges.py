@@ -6,6 +6,7 @@ a browser's GPU would. The peaks are of the PyTorch module: every operation's la
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,10 +22,11 @@ from ..models import Component
 from .prompt import batched_feeds
 from .suite import Suite
 
-FLOAT16_MAX = 65504.0
+FLOAT16_MAX = torch.finfo(torch.float16).max
 PICTURES = 3
 PROMPTS = 2
-_NOTES: WeakKeyDictionary[Component, str] = WeakKeyDictionary()
+# By component and suite: every fp16 bundle of a request asks again.
+_NOTES: WeakKeyDictionary[Component, dict[str, str]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,13 @@ class _Watch(TorchDispatchMode):
         for value in tree_leaves(result):
             if isinstance(value, Tensor) and value.is_floating_point() and value.numel():
                 name = str(func)
-                self.peaks[name] = max(self.peaks.get(name, 0.0), float(value.abs().max()))
+                self.peaks[name] = max(self.peaks.get(name, 0.0), _magnitude(value))
         return result
+
+
+def _magnitude(value: Tensor) -> float:
+    """A number that is none fits nowhere."""
+    return float(value.abs().nan_to_num(nan=math.inf, posinf=math.inf).max())
 
 
 def peaks(component: Component, feeds: Iterable[tuple[Tensor, ...]]) -> tuple[Peak, ...]:
@@ -72,9 +79,10 @@ def require_float16_range(component: Component, suite: Suite) -> str:
     Raises:
         AccuracyError: it comes past it.
     """
-    if component not in _NOTES:
-        _NOTES[component] = _range_note(component.contract.component, peaks(component, _feeds(component, suite))[0])
-    return _NOTES[component]
+    notes = _NOTES.setdefault(component, {})
+    if suite.sha256 not in notes:
+        notes[suite.sha256] = _range_note(component.contract.component, peaks(component, _feeds(component, suite))[0])
+    return notes[suite.sha256]
 
 
 def _range_note(name: str, largest: Peak) -> str:

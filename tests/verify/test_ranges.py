@@ -55,3 +55,9 @@ def test_a_component_out_of_range_is_refused(encoder: Component, tiny_suite: Sui
     scaled = replace(encoder, module=Scaled(encoder.module, 1e7))
     with pytest.raises(AccuracyError, match=r"image_encoder: aten\.mul\.Tensor reaches .* with --precision fp32"):
         require_float16_range(scaled, tiny_suite)
+
+
+def test_a_component_that_gives_no_numbers_is_refused(encoder: Component, tiny_suite: Suite) -> None:
+    broken = replace(encoder, module=Scaled(encoder.module, float("nan")))
+    with pytest.raises(AccuracyError, match="reaches inf, fp16 ends at 65504"):
+        require_float16_range(broken, tiny_suite)
