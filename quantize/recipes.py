@@ -16,8 +16,8 @@ from importlib.util import find_spec
 
 from ..errors import UnsupportedError
 from ..models import Component
-from .kernels import INTEGER_KERNELS, ROBUST, Rule, layer_plans, stored
-from .plan import ComponentPlan, Compute, Weights
+from .kernels import INTEGER_KERNELS, ROBUST, layer_plans, stored
+from .plan import ComponentPlan, Compute, LayerPlan, Weights
 
 Start = Callable[[Component, str], ComponentPlan]
 
@@ -30,26 +30,23 @@ FLOAT_OF_TARGET: Mapping[str, str] = {"onnx": "fp32", "openvino": "fp32", "corem
 
 
 def _weights_only(component: Component, target: str) -> ComponentPlan:
-    compute: Compute = "fp16" if FLOAT_OF_TARGET[target] == "fp16" else "fp32"
-    return ComponentPlan(compute, rounding="gptq", correct_biases=True, layers=layer_plans(component, stored))
+    return _rounded(target, layer_plans(component, stored))
 
 
 def _integer(component: Component, target: str) -> ComponentPlan:
-    return _with_inputs(component, target, ROBUST[target])
+    return replace(_rounded(target, layer_plans(component, ROBUST[target])), smoothing=SMOOTHING)
 
 
-def _with_inputs(component: Component, target: str, rule: Rule) -> ComponentPlan:
+def _rounded(target: str, layers: tuple[LayerPlan, ...]) -> ComponentPlan:
     compute: Compute = "fp16" if FLOAT_OF_TARGET[target] == "fp16" else "fp32"
-    return ComponentPlan(
-        compute, rounding="gptq", smoothing=SMOOTHING, correct_biases=True, layers=layer_plans(component, rule)
-    )
+    return ComponentPlan(compute, rounding="gptq", correct_biases=True, layers=layers)
 
 
 def _fastest(component: Component, target: str) -> ComponentPlan:
     """Of the two components only the encoder is large enough for integer kernels to pay."""
     if target not in INTEGER_KERNELS or component.contract.component == "mask_decoder":
         return _weights_only(component, target)
-    plan = _with_inputs(component, target, INTEGER_KERNELS[target])
+    plan = replace(_rounded(target, layer_plans(component, INTEGER_KERNELS[target])), smoothing=SMOOTHING)
     return replace(plan, compute=fast_float()) if target == "openvino" else plan
 
 

@@ -7,7 +7,8 @@ request, turn by turn, and given as a ratio, since machines are shared.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from ..verification import Summary
 from ..verify.evaluators import evaluation_session
 from ..verify.gate import Sessions, verify
 from ..verify.limits import limits_for
+from ..verify.prompt import batched_feeds
 from ..verify.suite import Suite
 
 ROUNDS = 9
@@ -76,23 +78,28 @@ class Bench:
 
     def score(self, candidate: Component) -> Score:
         """Return how a quantized component does, exported and opened as its bundle would be."""
-        with tempfile.TemporaryDirectory(prefix="sam-export-") as folder:
-            graph = export(candidate, self.target, self.base_precision, Path(folder), self.options)
-            session, _ = evaluation_session(graph)
-            size = sum((graph.path.parent / file).stat().st_size for file in graph.files)
+        with self._opened(candidate) as (session, size):
             return accuracy(self.sessions(session), self.suite, self._latency(session), size)
 
     def worth(self, candidate: Component) -> Noise:
         """Return what a quantized component costs the masks and the clock, on a few pictures."""
-        with tempfile.TemporaryDirectory(prefix="sam-export-") as folder:
-            graph = export(candidate, self.target, self.base_precision, Path(folder), self.options)
-            session, _ = evaluation_session(graph)
-            few = _harsh_part(self.suite)
-            if not few.pictures:
-                raise NotVerifiableError(f"{self.suite.model}: untrained weights have no masks to search by")
+        few = _harsh_part(self.suite)
+        if not few.pictures:
+            raise NotVerifiableError(
+                f"{self.suite.model}: untrained weights have no masks to search by; take --precision w8"
+            )
+        with self._opened(candidate) as (session, _):
             found = verify(self.sessions(session), few, limits_for("int8"), evaluated_by="search")
             power = [10 ** (-prompt.logit_snr_db / 10) for prompt in found.measurement.prompts]
             return Noise(float(np.mean(power)), self._latency(session))
+
+    @contextmanager
+    def _opened(self, candidate: Component) -> Iterator[tuple[Session, int]]:
+        """Yield the component's session and its bytes on disk."""
+        with tempfile.TemporaryDirectory(prefix="sam-export-") as folder:
+            graph = export(candidate, self.target, self.base_precision, Path(folder), self.options)
+            session, _ = evaluation_session(graph)
+            yield session, sum((graph.path.parent / file).stat().st_size for file in graph.files)
 
     def _latency(self, session: Session) -> float | None:
         if session.report.engine == EVALUATOR:
@@ -109,8 +116,6 @@ class Bench:
         entry = self.suite.pictures[0]
         if self.component == "image_encoder":
             return {"image": entry.prepared.tensor}
-        from ..verify.prompt import batched_feeds
-
         prompts = [entry.cases[0].prompt]
         ((_, feeds),) = batched_feeds(
             prompts, entry.prepared, self.suite.preprocessing, self.suite.mask_rule, largest=1
