@@ -1,0 +1,102 @@
+"""Searching the plan of each component of a job, on the search set and the engine that will run it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from ..contract import ComponentName, Session
+from ..errors import NotVerifiableError, OutputError
+from ..exporters import export
+from ..exporters.tool import tool_version
+from ..models import Component
+from ..search_record import SearchRecord
+from ..verify.evaluators import evaluation_session
+from ..verify.limits import limits_for
+from ..verify.pictures import picture_set
+from ..verify.suite import build_suite
+from .describe import share_in_bits
+from .plan import ComponentPlan
+from .recipes import FLOAT_OF_TARGET, start_plan
+from .record import search_record
+from .search import Search, choose
+from .task import Task, hashes
+from .trial import Bench
+
+# What a precision promises, in shares of a component's parameters in at most 8 bits.
+LEAST_SHARE: Mapping[str, float] = {"int8": 0.9}
+
+
+def search_plans(
+    task: Task, parts: Sequence[Component]
+) -> tuple[dict[ComponentName, ComponentPlan], tuple[SearchRecord, ...]]:
+    """Search each component beside the float other one, whose session both searches share."""
+    suite = build_suite(task.model, picture_set("search"), progress=task.progress)
+    plans: dict[ComponentName, ComponentPlan] = {}
+    records: list[SearchRecord] = []
+    with tempfile.TemporaryDirectory(prefix="sam-export-") as folder:
+        floats = _float_sessions(task, Path(folder))
+        for part in parts:
+            name = part.contract.component
+            partner = next(session for other, session in floats.items() if other != name)
+            bench = Bench(name, task.target, FLOAT_OF_TARGET[task.target], task.options, suite, floats[name], partner)
+            plans[name], record = _search(task, part, bench)
+            records.append(record)
+    for name in plans:
+        state_file = _state_file(task, name)
+        if state_file is not None:
+            state_file.unlink(missing_ok=True)  # done: the next search measures anew
+    return plans, tuple(records)
+
+
+def _search(task: Task, part: Component, bench: Bench) -> tuple[ComponentPlan, SearchRecord]:
+    name = part.contract.component
+    precision, prefer = task.precisions[name], task.request.prefer
+    limits = limits_for(precision)
+    search = Search(
+        task.quantizer(part),
+        partial(task.gradients, name),
+        bench,
+        start_plan(part, task.target, precision),
+        precision,
+        limits,
+        prefer,
+        _state_file(task, name),
+        60 * task.request.minutes,
+        task.progress,
+        " ".join((tool_version(), *hashes(task.pictures))),
+    )
+    state = search.run()
+    chosen = choose(state, limits, prefer, f"{task.subject} {name}")
+    _require_share(f"{task.subject} {name}", part, precision, chosen.plan)
+    return chosen.plan, search_record(name, state, limits, prefer, bench.baseline.report, chosen=chosen)
+
+
+def _require_share(subject: str, part: Component, precision: str, plan: ComponentPlan) -> None:
+    """Raise NotVerifiableError if a plan has fewer weights in 8 bits than its precision promises."""
+    share, least = share_in_bits(part, plan, 8), LEAST_SHARE.get(precision, 0.0)
+    if share < least:
+        raise NotVerifiableError(
+            f"{subject}: the best that passes has {share:.0%} of its parameters in at most 8 bits, {precision} "
+            f"promises {least:.0%}; take --precision auto, which promises none"
+        )
+
+
+def _float_sessions(task: Task, folder: Path) -> dict[ComponentName, Session]:
+    graphs = [export(part, task.target, FLOAT_OF_TARGET[task.target], folder, task.options) for part in task.parts]
+    return {graph.contract.component: evaluation_session(graph)[0] for graph in graphs}
+
+
+def _state_file(task: Task, name: ComponentName) -> Path | None:
+    folder = task.request.state_folder
+    if folder is None:
+        return None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise OutputError(
+            f"{folder}: a search keeps what it measured there ({exc.strerror or exc}); set SAM_EXPORT_CACHE"
+        ) from exc
+    return folder / f"{task.subject.replace(' ', '-')}-{name}.json"
