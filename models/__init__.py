@@ -16,10 +16,11 @@ from torch import nn
 from ..errors import RequestError
 from . import tiny_vit_sam
 from .cache import Progress, pull
+from .catalog import DEFAULT_VARIANT, VARIANTS
 from .components import Component
 from .layers import Migration
-from .loader import SamModel, load_into
-from .variants import DEFAULT_VARIANT, VARIANTS, Variant
+from .loader import SamModel, ToUpstream, load_into
+from .variants import Variant
 
 __all__ = [
     "DEFAULT_VARIANT",
@@ -37,10 +38,15 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Family:
-    """How to build a family's module for a variant, and how to split it into components."""
+    """How to build a family's module for a variant, and how to split it into components.
+
+    `to_upstream`: renames the tensors of another layout, Hugging Face's say, to upstream's; those that are upstream's
+    already come back as they are. None where a family has one layout.
+    """
 
     build: Callable[[Variant], nn.Module]
     components: Callable[[nn.Module, Variant], tuple[Component, ...]]
+    to_upstream: ToUpstream | None = None
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -68,7 +74,8 @@ def load(variant: str | Variant, checkpoint: Path | None = None, progress: Progr
     """
     row = find(variant) if isinstance(variant, str) else variant
     path = checkpoint if checkpoint is not None else pull(row, progress)
-    model = load_into(FAMILIES[row.family].build(row), row, path)
+    family = FAMILIES[row.family]
+    model = load_into(family.build(row), row, path, family.to_upstream)
     return model if checkpoint is None else replace(model, own_file=checkpoint.name)
 
 

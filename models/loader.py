@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from ..manifest import ModelCard, file_sha256
 from .loading import check_layout, read_checkpoint
 from .variants import Variant
+
+ToUpstream = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,15 @@ class SamModel:
         return ModelCard(row.name, row.family, licence, source, self.checkpoint_sha256)
 
 
-def load_into(module: nn.Module, variant: Variant, checkpoint: Path) -> SamModel:
-    """Return the module with the file's weights.
+def load_into(module: nn.Module, variant: Variant, checkpoint: Path, to_upstream: ToUpstream | None = None) -> SamModel:
+    """Return the module with the file's weights, whose layout `to_upstream` may know how to rename.
 
     Raises:
         CheckpointError: damaged, hostile, or not this family's layout (the keys are listed).
     """
     content = read_checkpoint(checkpoint)
-    state = _without_unused(content.tensors, variant)
+    tensors = content.tensors if to_upstream is None else to_upstream(content.tensors)
+    state = _without_unused(tensors, variant)
     module.eval()
     check_layout(
         {name: tensor.shape for name, tensor in module.state_dict().items()}, state, f"{variant.name}: {checkpoint}"

@@ -12,9 +12,9 @@ from .components import (
     encoder_contract,
     example_inputs,
 )
-from .sam import MaskDecoder, PromptEncoder
+from .sam import DecoderConfig, MaskDecoder, PromptEncoder
 from .sam import migrations as decoder_migrations
-from .tiny_vit import TinyVit
+from .tiny_vit import TinyVit, TinyVitConfig
 from .tiny_vit_engine import EngineTinyVit
 from .tiny_vit_engine import migrations as encoder_migrations
 from .variants import Variant
@@ -25,6 +25,8 @@ class TinyVitSam(nn.Module):
 
     def __init__(self, variant: Variant) -> None:
         super().__init__()
+        assert isinstance(variant.encoder, TinyVitConfig)
+        assert isinstance(variant.decoder, DecoderConfig)
         self.image_encoder = TinyVit(variant.encoder)
         self.prompt_encoder = PromptEncoder(variant.decoder)
         self.mask_decoder = MaskDecoder(variant.decoder)
@@ -33,6 +35,7 @@ class TinyVitSam(nn.Module):
 def components(module: nn.Module, variant: Variant) -> tuple[Component, Component]:
     """Return image encoder and mask decoder, ready to be traced."""
     assert isinstance(module, TinyVitSam)
+    assert isinstance(variant.decoder, DecoderConfig)
     channels, cells = variant.decoder.dim, variant.decoder.embedding_size
     normalisation = variant.preprocessing.normalisation
     encoder = encoder_contract(variant.preprocessing, channels, cells)

@@ -8,7 +8,7 @@ from pathlib import Path
 from sam_export.bundle import BundleDraft, Candidate
 from sam_export.contract import COMPONENT_NAMES, Graph, GraphContract, Recipe
 from sam_export.manifest import FileEntry, ModelCard, SelfTest, SelfTestCase
-from sam_export.models.variants import LITE_MEDSAM
+from sam_export.models.catalog.tiny_vit_sam import LITE_MEDSAM
 from sam_export.verification import Failed, Limits, Measurement, Passed, Summary, TensorScore, Verification
 
 SUMMARY = Summary(

@@ -7,10 +7,11 @@ import dataclasses
 import pytest
 
 from sam_export.models import FAMILIES, SamModel, load
+from sam_export.models.catalog.tiny_vit_sam import LITE_MEDSAM
 from sam_export.models.loader import random_model
 from sam_export.models.sam import DecoderConfig
 from sam_export.models.tiny_vit import TinyVitConfig
-from sam_export.models.variants import LITE_MEDSAM, Variant
+from sam_export.models.variants import Variant
 
 TINY_ENCODER = TinyVitConfig(
     image_size=64,

@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from ..models.cache import cached, pull
-from ..models.variants import DEFAULT_VARIANT, VARIANTS, Variant
+from ..models.catalog import DEFAULT_VARIANT, VARIANTS
+from ..models.variants import Variant
 from .progress import stage_progress
 
 INTERRUPTED = 130

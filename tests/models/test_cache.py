@@ -18,9 +18,9 @@ import pytest
 
 from sam_export.errors import CheckpointError
 from sam_export.models.cache import cached, checkpoint_path, pull
+from sam_export.models.catalog.tiny_vit_sam import LITE_MEDSAM
 from sam_export.models.sources import FileSource, Source, UrlSource
 from sam_export.models.transfer import Retries
-from sam_export.models.variants import LITE_MEDSAM
 
 from .conftest import FileServer
 

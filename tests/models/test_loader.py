@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sam_export.models import SamModel, components, load
-from sam_export.models.variants import LITE_MEDSAM
+from sam_export.models.catalog.tiny_vit_sam import LITE_MEDSAM
 
 
 @pytest.mark.slow

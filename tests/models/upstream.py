@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sam_export.models.variants import LITE_MEDSAM
+from sam_export.models.catalog.tiny_vit_sam import LITE_MEDSAM
 
 
 class _DropPath(nn.Identity):

@@ -11,8 +11,8 @@ import torch
 
 from sam_export.errors import OutputError
 from sam_export.models import SamModel
+from sam_export.models.catalog.tiny_vit_sam import LITE_MEDSAM
 from sam_export.models.sam import MaskDecoder
-from sam_export.models.variants import LITE_MEDSAM
 from sam_export.verify import drawn
 from sam_export.verify.drawn import EFFORTS, FILE, Drawn, boxes_beforehand, draw_model, drawn_boxes, rendered, write
 from sam_export.verify.pictures import SetName, picture_set

