@@ -12,10 +12,10 @@ import numpy as np
 
 from ..contract import FloatArray, MaskRule, Preprocessing
 from ..errors import ContractError
-from .preprocess import PreparedImage, fitted_hw
+from .preprocess import fitted_hw
 
 
-def upsample(low_res: FloatArray, prepared: PreparedImage, pre: Preprocessing, rule: MaskRule) -> FloatArray:
+def upsample(low_res: FloatArray, original_hw: tuple[int, int], pre: Preprocessing, rule: MaskRule) -> FloatArray:
     """Return mask logits in the caller's picture.
 
     The same numbers as two calls of `torch.nn.functional.interpolate` (bilinear, `align_corners=False`, no
@@ -23,7 +23,7 @@ def upsample(low_res: FloatArray, prepared: PreparedImage, pre: Preprocessing, r
 
     Shapes:
         low_res   [M, h, w]  float32, logits at `rule.mask_hw`
-        returns   [M, H, W]  float32, H and W of the picture
+        returns   [M, H, W]  float32, H and W are `original_hw`, the picture's
 
     Raises:
         ContractError: `low_res` is not [M, h, w].
@@ -32,10 +32,9 @@ def upsample(low_res: FloatArray, prepared: PreparedImage, pre: Preprocessing, r
         raise ContractError(
             f"low_res_masks: shape {list(low_res.shape)}, the mask rule says [M, {rule.mask_hw[0]}, {rule.mask_hw[1]}]"
         )
-    covered_hw = fitted_hw(prepared.original_hw, pre.prompt_frame_hw, pre.fit)
+    covered_hw = fitted_hw(original_hw, pre.prompt_frame_hw, pre.fit)
     rows, columns = (
-        _axis_matrix(*axis)
-        for axis in zip(rule.mask_hw, pre.prompt_frame_hw, covered_hw, prepared.original_hw, strict=True)
+        _axis_matrix(*axis) for axis in zip(rule.mask_hw, pre.prompt_frame_hw, covered_hw, original_hw, strict=True)
     )
     logits: FloatArray = np.matmul(np.matmul(rows, low_res), columns.T)
     return logits

@@ -50,10 +50,10 @@ def fitted_hw(
     return height, width
 
 
-def to_prompt_frame(points_in_image: Array, prepared: PreparedImage, pre: Preprocessing) -> FloatArray:
-    """Return points [..., 2], (x, y) in pixels of the picture, as float32 in pixels of the prompt frame."""
-    height, width = fitted_hw(prepared.original_hw, pre.prompt_frame_hw, pre.fit)
-    original_height, original_width = prepared.original_hw
+def to_prompt_frame(points_in_image: Array, original_hw: tuple[int, int], pre: Preprocessing) -> FloatArray:
+    """Return points [..., 2], (x, y) in pixels of a picture of that size, as float32 in pixels of the prompt frame."""
+    height, width = fitted_hw(original_hw, pre.prompt_frame_hw, pre.fit)
+    original_height, original_width = original_hw
     scale = np.array([width / original_width, height / original_height])
     in_frame: FloatArray = (np.asarray(points_in_image, np.float64) * scale).astype(np.float32)
     return in_frame

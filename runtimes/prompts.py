@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..contract import Array, FloatArray, MaskRule, PointLabel, Preprocessing
 from ..errors import RequestError
-from .preprocess import PreparedImage, to_prompt_frame
+from .preprocess import to_prompt_frame
 
 BOX_OVERHANG = 1.0
 CALLER_LABELS = (PointLabel.BACKGROUND, PointLabel.FOREGROUND)
@@ -88,7 +88,9 @@ def check_prompts(
     return Prompts(points, labels, corners, mask)
 
 
-def decoder_feeds(prompts: Prompts, prepared: PreparedImage, pre: Preprocessing, rule: MaskRule) -> dict[str, Array]:
+def decoder_feeds(
+    prompts: Prompts, original_hw: tuple[int, int], pre: Preprocessing, rule: MaskRule
+) -> dict[str, Array]:
     """Return what the mask decoder takes beside the encoder's outputs, all float32.
 
     Points come first, then the two corners of the box, then the padding point if `rule` asks for one. Source:
@@ -101,7 +103,7 @@ def decoder_feeds(prompts: Prompts, prepared: PreparedImage, pre: Preprocessing,
         has_mask_input  [B]           1 or 0
     """
     coords, labels = _labelled_points(prompts)
-    in_frame = to_prompt_frame(coords, prepared, pre)
+    in_frame = to_prompt_frame(coords, original_hw, pre)
     batch = len(in_frame)
     if rule.padding_point == "always" or prompts.boxes is None:
         in_frame = np.concatenate([in_frame, np.zeros((batch, 1, 2), np.float32)], axis=1)

@@ -18,7 +18,7 @@ from ..contract import Array, EngineReport, FloatArray, ImageArray, MaskRule, Pr
 from ..errors import ContractError, RequestError
 from .images import image_array
 from .postprocess import upsample
-from .preprocess import PreparedImage, prepare_image
+from .preprocess import prepare_image
 from .prompts import Prompts, check_prompts, decoder_feeds, one_prompt
 from .selftest import SelfTestResult, SelfTestSuite, engine_name, run_selftest
 
@@ -42,9 +42,9 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True)
 class EncodedPicture:
-    """Encoder outputs of one picture, by name, and how it was fitted into the frame."""
+    """Encoder outputs of one picture, by name, and the picture's own height and width."""
 
-    prepared: PreparedImage
+    original_hw: tuple[int, int]
     features: Mapping[str, Array]
 
 
@@ -100,7 +100,7 @@ class Segmenter:
     @property
     def original_hw(self) -> tuple[int, int]:
         """Height and width of the current picture."""
-        return self._current().prepared.original_hw
+        return self._current().original_hw
 
     def set_image(self, image: ImageArray | PilImage) -> None:
         """Encode a picture, uint8 [H, W, 3] RGB or a PIL image, and make it the current one.
@@ -123,7 +123,7 @@ class Segmenter:
     def encode(self, image: ImageArray | PilImage) -> EncodedPicture:
         """Return a picture encoded, without making it the current one."""
         prepared = prepare_image(image_array(image), self._preprocessing)
-        return EncodedPicture(prepared, self._run("image_encoder", {"image": prepared.tensor}))
+        return EncodedPicture(prepared.original_hw, self._run("image_encoder", {"image": prepared.tensor}))
 
     def predict(
         self,
@@ -150,7 +150,7 @@ class Segmenter:
         """
         picture = self._current()
         prompts = one_prompt(
-            point_coords, point_labels, box, mask_input, original_hw=picture.prepared.original_hw, rule=self._mask_rule
+            point_coords, point_labels, box, mask_input, original_hw=picture.original_hw, rule=self._mask_rule
         )
         batch = self.decode(picture, prompts, multimask_output=multimask_output, return_logits=return_logits)
         return Prediction(*(part[0] for part in batch))
@@ -185,7 +185,7 @@ class Segmenter:
             point_labels,
             boxes,
             mask_input,
-            original_hw=picture.prepared.original_hw,
+            original_hw=picture.original_hw,
             rule=self._mask_rule,
         )
         return self.decode(picture, prompts, multimask_output=multimask_output, return_logits=return_logits)
@@ -194,12 +194,12 @@ class Segmenter:
         self, picture: EncodedPicture, prompts: Prompts, *, multimask_output: bool = True, return_logits: bool = False
     ) -> Prediction:
         """Return the masks of checked prompts on an encoded picture, with the axes of `predict_batch`."""
-        feeds = decoder_feeds(prompts, picture.prepared, self._preprocessing, self._mask_rule)
+        feeds = decoder_feeds(prompts, picture.original_hw, self._preprocessing, self._mask_rule)
         outputs = self._run("mask_decoder", {**picture.features, **feeds})
         tokens = list(self._tokens(multimask_output))
         low_res = self._checked(outputs, "low_res_masks")[:, tokens]
         iou_predictions = self._checked(outputs, "iou_predictions")[:, tokens]
-        return Prediction(self._masks(low_res, picture.prepared, return_logits), iou_predictions, low_res)
+        return Prediction(self._masks(low_res, picture.original_hw, return_logits), iou_predictions, low_res)
 
     def selftest(self) -> tuple[SelfTestResult, ...]:
         """Return the bundle's own cases with the IoU that this machine reaches; the current picture stays.
@@ -238,10 +238,10 @@ class Segmenter:
         return output
 
     def _masks(
-        self, low_res: FloatArray, prepared: PreparedImage, return_logits: bool
+        self, low_res: FloatArray, original_hw: tuple[int, int], return_logits: bool
     ) -> NDArray[np.bool_] | FloatArray:
         """Return [B, C, H, W]. Prompt by prompt, so that full-size logits exist for one prompt at a time."""
-        logits = (upsample(masks, prepared, self._preprocessing, self._mask_rule) for masks in low_res)
+        logits = (upsample(masks, original_hw, self._preprocessing, self._mask_rule) for masks in low_res)
         if return_logits:
             return np.stack(list(logits))
         return np.stack([masks > self._mask_rule.threshold for masks in logits])

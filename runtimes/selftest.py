@@ -111,7 +111,7 @@ def _result(
         case.point_labels,
         case.box,
         None,
-        original_hw=picture.prepared.original_hw,
+        original_hw=picture.original_hw,
         rule=segmenter.mask_rule,
     )
     masks = segmenter.decode(picture, prompts, multimask_output=case.multimask_output).masks[0]

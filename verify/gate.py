@@ -122,7 +122,7 @@ def masks_in_picture(
     index = case.answer.index if candidate_index is None else candidate_index
     both = np.stack([case.answer.low_res_masks[case.answer.index], answer.low_res_masks[index]])
     with np.errstate(invalid="ignore", over="ignore"):
-        logits = upsample(both, entry.prepared, suite.preprocessing, suite.mask_rule)
+        logits = upsample(both, entry.prepared.original_hw, suite.preprocessing, suite.mask_rule)
         reference, candidate = logits > suite.mask_rule.threshold
     return reference, candidate
 

@@ -62,7 +62,7 @@ def batched_feeds(
 
     Prompts share a call only if they have as many points; with and without a mask they may share one.
     """
-    single = [decoder_feeds(as_runtime_prompt(prompt), prepared, pre, rule) for prompt in prompts]
+    single = [decoder_feeds(as_runtime_prompt(prompt), prepared.original_hw, pre, rule) for prompt in prompts]
     groups: dict[int, list[int]] = {}
     for index, feeds in enumerate(single):
         groups.setdefault(feeds["point_coords"].shape[1], []).append(index)

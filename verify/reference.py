@@ -78,7 +78,7 @@ class TorchReference:
     def logits(self, encoded: EncodedReference, answer: Answer) -> FloatArray:
         """Return the chosen mask's logits in the picture, [H, W]."""
         logits: FloatArray = upsample(
-            answer.low_res_masks[[answer.index]], encoded.prepared, self.preprocessing, self.rule
+            answer.low_res_masks[[answer.index]], encoded.prepared.original_hw, self.preprocessing, self.rule
         )[0]
         return logits
 
@@ -89,7 +89,9 @@ class TorchReference:
         2 and 3 are the corners.
         """
         corners = () if prompt.box is None else (prompt.box[:2], prompt.box[2:])
-        coords = to_prompt_frame(np.array([*prompt.points, *corners], np.float64), prepared, self.preprocessing)
+        coords = to_prompt_frame(
+            np.array([*prompt.points, *corners], np.float64), prepared.original_hw, self.preprocessing
+        )
         positions = self._prompt_encoder.pe_layer(torch.from_numpy(coords)[None])[0]
         tables = [table.get_parameter("weight")[0] for table in self._prompt_encoder.point_embeddings]
         rows = [tables[label] for label in prompt.labels] + tables[2 : 2 + len(corners)]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sam_export.contract import FloatArray, MaskRule, Normalisation, Preprocessing
 from sam_export.errors import ContractError
 from sam_export.runtimes.postprocess import upsample
-from sam_export.runtimes.preprocess import PreparedImage, fitted_hw
+from sam_export.runtimes.preprocess import fitted_hw
 
 
 def setting(mask: int, frame: int) -> tuple[Preprocessing, MaskRule]:
@@ -22,10 +22,6 @@ def setting(mask: int, frame: int) -> tuple[Preprocessing, MaskRule]:
         (frame, frame), (frame, frame), "letterbox", "pillow_bilinear", "minimum", Normalisation("min_max")
     )
     return pre, MaskRule((mask, mask), 0, (1, 2, 3), "without_box", 0.0, ("box",))
-
-
-def prepared_for(original_hw: tuple[int, int], pre: Preprocessing) -> PreparedImage:
-    return PreparedImage(np.zeros((1, 3, 1, 1), np.float32), original_hw, fitted_hw(original_hw, pre.image_hw, pre.fit))
 
 
 def upstream(low_res: FloatArray, original_hw: tuple[int, int], frame: int) -> FloatArray:
@@ -59,7 +55,7 @@ GEOMETRIES = {
 def test_upsampling_is_torchs(mask: int, frame: int, original_hw: tuple[int, int]) -> None:
     pre, rule = setting(mask, frame)
     low_res = logits(mask)
-    candidate = upsample(low_res, prepared_for(original_hw, pre), pre, rule)
+    candidate = upsample(low_res, original_hw, pre, rule)
     assert candidate.shape == (2, *original_hw)
     assert candidate.dtype == np.float32
     assert np.abs(candidate - upstream(low_res, original_hw, frame)).max() < 1e-4
@@ -71,7 +67,7 @@ def test_upsampling_is_torchs_for_any_size(height: int, width: int, sides: tuple
     mask, frame = sides
     pre, rule = setting(mask, frame)
     low_res = logits(mask, 1)
-    candidate = upsample(low_res, prepared_for((height, width), pre), pre, rule)
+    candidate = upsample(low_res, (height, width), pre, rule)
     assert np.abs(candidate - upstream(low_res, (height, width), frame)).max() < 1e-4
 
 
@@ -79,7 +75,7 @@ def test_stretched_masks_are_not_cropped() -> None:
     pre, rule = setting(16, 64)
     stretched = dataclasses.replace(pre, fit="stretch")
     low_res = np.tile(np.arange(16, dtype=np.float32)[:, np.newaxis], (1, 1, 16))
-    candidate = upsample(low_res, prepared_for((160, 20), stretched), stretched, rule)
+    candidate = upsample(low_res, (160, 20), stretched, rule)
     assert candidate[0, 0, 0] == 0
     assert candidate[0, -1, 0] == 15
 
@@ -88,4 +84,4 @@ def test_stretched_masks_are_not_cropped() -> None:
 def test_logits_of_another_shape(shape: tuple[int, ...]) -> None:
     pre, rule = setting(64, 64)
     with pytest.raises(ContractError, match=r"the mask rule says \[M, 64, 64\]"):
-        upsample(np.zeros(shape, np.float32), prepared_for((5, 5), pre), pre, rule)
+        upsample(np.zeros(shape, np.float32), (5, 5), pre, rule)

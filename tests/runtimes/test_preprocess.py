@@ -62,12 +62,11 @@ def test_mean_padding_needs_a_mean() -> None:
 def test_points_follow_the_resized_picture() -> None:
     prepared = prepare_image(np.zeros((333, 1000, 3), np.uint8), MIN_MAX)
     assert prepared.resized_hw == (21, 64)
-    points = to_prompt_frame(np.array([[[1000, 333], [0, 0], [500, 100]]]), prepared, MIN_MAX)
+    points = to_prompt_frame(np.array([[[1000, 333], [0, 0], [500, 100]]]), (333, 1000), MIN_MAX)
     assert points.dtype == np.float32
     assert np.allclose(points, [[[64, 21], [0, 0], [32, 100 * 21 / 333]]])
 
 
 def test_prompts_may_have_a_frame_of_their_own() -> None:
     pre = dataclasses.replace(MIN_MAX, prompt_frame_hw=(128, 128))
-    prepared = prepare_image(np.zeros((32, 64, 3), np.uint8), pre)
-    assert np.allclose(to_prompt_frame(np.array([64, 32]), prepared, pre), [128, 64])
+    assert np.allclose(to_prompt_frame(np.array([64, 32]), (32, 64), pre), [128, 64])

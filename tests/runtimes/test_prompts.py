@@ -11,13 +11,11 @@ from numpy.typing import ArrayLike
 
 from sam_export.contract import Array, PointLabel
 from sam_export.errors import RequestError
-from sam_export.runtimes.preprocess import prepare_image
 from sam_export.runtimes.prompts import check_prompts, decoder_feeds, one_prompt
 
 from .geometric_model import CELLS, MASK_RULE, PREPROCESSING
 
 HEIGHT, WIDTH = 32, 128  # shown in the 64-pixel frame at half size
-PREPARED = prepare_image(np.zeros((HEIGHT, WIDTH, 3), np.uint8), PREPROCESSING)
 NAN, INFINITY = float("nan"), float("inf")
 Given = Mapping[str, ArrayLike]
 
@@ -26,7 +24,7 @@ def feeds_of(given: Given, padding_point: str = "without_box") -> dict[str, Arra
     arguments = {"point_coords": None, "point_labels": None, "box": None, "mask_input": None, **given}
     rule = dataclasses.replace(MASK_RULE, padding_point=padding_point)
     prompts = one_prompt(*arguments.values(), original_hw=(HEIGHT, WIDTH), rule=rule)
-    return decoder_feeds(prompts, PREPARED, PREPROCESSING, rule)
+    return decoder_feeds(prompts, (HEIGHT, WIDTH), PREPROCESSING, rule)
 
 
 def batch(given: Given) -> None:

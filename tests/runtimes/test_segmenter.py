@@ -133,7 +133,7 @@ def test_a_view_of_another_array_is_the_picture_that_it_shows(segmenter: Segment
 
 def test_encode_leaves_the_current_picture_alone(segmenter: Segmenter, picture: np.ndarray) -> None:
     segmenter.set_image(picture)
-    assert segmenter.encode(picture_of((10, 20))).prepared.original_hw == (10, 20)
+    assert segmenter.encode(picture_of((10, 20))).original_hw == (10, 20)
     assert segmenter.original_hw == (60, 100)
 
 
