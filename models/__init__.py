@@ -20,6 +20,7 @@ from .catalog import DEFAULT_VARIANT, VARIANTS
 from .components import Component
 from .layers import Migration
 from .loader import SamModel, ToUpstream, load_into
+from .plain import PlainModel, first_generation
 from .variants import Variant
 
 __all__ = [
@@ -28,11 +29,13 @@ __all__ = [
     "VARIANTS",
     "Component",
     "Migration",
+    "PlainModel",
     "SamModel",
     "Variant",
     "components",
     "find",
     "load",
+    "plain",
 ]
 
 
@@ -41,12 +44,13 @@ class Family:
     """How to build a family's module for a variant, and how to split it into components.
 
     `to_upstream`: renames the tensors of another layout, Hugging Face's say, to upstream's; those that are upstream's
-    already come back as they are. None where a family has one layout.
+    already come back as they are. None where a family has one layout. `plain`: the module as upstream calls it.
     """
 
     build: Callable[[Variant], nn.Module]
     components: Callable[[nn.Module, Variant], tuple[Component, ...]]
     to_upstream: ToUpstream | None = None
+    plain: Callable[[nn.Module], PlainModel] = first_generation
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -83,3 +87,8 @@ def components(model: SamModel) -> tuple[Component, ...]:
     """Return the model's graphs to be, image encoder first."""
     parts = FAMILIES[model.variant.family].components(model.module, model.variant)
     return tuple(replace(part, card=model.card) for part in parts)
+
+
+def plain(model: SamModel) -> PlainModel:
+    """Return the model's steps as upstream calls them."""
+    return FAMILIES[model.variant.family].plain(model.module)

@@ -40,12 +40,11 @@ def encoder_feeds(model: SamModel, pictures: Sequence[Picture]) -> Iterator[tupl
 
 
 def decoder_feeds(model: SamModel, pictures: Sequence[Picture], names: tuple[str, ...]) -> Iterator[tuple[Tensor, ...]]:
-    """Yield the reference's embeddings with boxes, points, both, and masks fed back, a few prompts at once."""
+    """Yield what the reference's encoder gives, with boxes, points, both, and masks fed back, a few prompts at once."""
     reference = TorchReference(model)
     for picture in pictures:
         encoded = reference.encode(picture)
         cases = draw(picture, Canvas(reference, encoded), trained=False, parity=True)
-        embeddings: Mapping[str, Array] = {"image_embeddings": encoded.image_embeddings}
         for _, feeds in batched_feeds(
             [case.prompt for case in cases],
             encoded.prepared,
@@ -53,5 +52,5 @@ def decoder_feeds(model: SamModel, pictures: Sequence[Picture], names: tuple[str
             model.variant.mask_rule,
             largest=PROMPTS_AT_ONCE,
         ):
-            given = {**embeddings, **feeds}
+            given: Mapping[str, Array] = {**encoded.features, **feeds}
             yield tuple(torch.from_numpy(given[name]) for name in names)

@@ -41,16 +41,23 @@ def mask_gradients(
         for picture in pictures:
             random = torch.Generator().manual_seed(int(picture.sha256[:8], 16))
             prepared = prepare_image(picture.image, model.variant.preprocessing)
-            embeddings = encoder(torch.from_numpy(prepared.tensor).requires_grad_())
+            features = _named(parts[0], encoder(torch.from_numpy(prepared.tensor).requires_grad_()))
             feeds = _boxes(model, picture, prepared)
             # Some layers of the decoder see the prompt alone.
-            prompts = (torch.from_numpy(feeds[name]).requires_grad_() for name in parts[1].contract.input_names[1:])
-            torch.autograd.backward(_edges(model, decoder(embeddings, *prompts), random))
+            prompts = {name: torch.from_numpy(value).requires_grad_() for name, value in feeds.items()}
+            given = {**features, **prompts}
+            outputs = _named(parts[1], decoder(*(given[name] for name in parts[1].contract.input_names)))
+            torch.autograd.backward(_edges(model, outputs, random))
     return found
 
 
 def _frozen(part: Component) -> nn.Module:
     return copy.deepcopy(part.module).requires_grad_(False).eval()
+
+
+def _named(part: Component, outputs: Tensor | tuple[Tensor, ...]) -> Mapping[str, Tensor]:
+    found = (outputs,) if isinstance(outputs, Tensor) else outputs
+    return dict(zip(part.contract.output_names, found, strict=True))
 
 
 def _boxes(model: SamModel, picture: Picture, prepared: PreparedImage) -> Mapping[str, Array]:
@@ -62,11 +69,11 @@ def _boxes(model: SamModel, picture: Picture, prepared: PreparedImage) -> Mappin
     return feeds
 
 
-def _edges(model: SamModel, outputs: tuple[Tensor, Tensor], random: torch.Generator) -> Tensor:
+def _edges(model: SamModel, outputs: Mapping[str, Tensor], random: torch.Generator) -> Tensor:
     """Return the sum of the masks' logits with random signs, those far from the edge fading out."""
     rule = model.variant.mask_rule
     tokens = [rule.single_mask_token, *rule.multimask_tokens]
-    logits, ious = (output[:, tokens] for output in outputs)
+    logits, ious = (outputs[name][:, tokens] for name in ("low_res_masks", "iou_predictions"))
     near = (rule.threshold - logits.detach()).abs().neg().exp()
     shares = near / near.sum((-1, -2), keepdim=True).clamp(min=1.0)
     return _signed(logits * shares.sqrt(), random).sum() + _signed(ious, random).sum()

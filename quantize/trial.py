@@ -120,7 +120,7 @@ class Bench:
         ((_, feeds),) = batched_feeds(
             prompts, entry.prepared, self.suite.preprocessing, self.suite.mask_rule, largest=1
         )
-        return {"image_embeddings": entry.image_embeddings, **feeds}
+        return {**entry.features, **feeds}
 
 
 def _harsh_part(suite: Suite) -> Suite:

@@ -79,8 +79,8 @@ def _worst(suite: Suite, failed: Failed) -> PromptScore:
 
 
 def _alone(suite: Suite, entry: SuitePicture, case: Case, component: ComponentName, sessions: Sessions) -> Alone:
-    embeddings = encode(sessions, entry)
-    (answer,) = decode(sessions, suite, entry, (case,), np.ascontiguousarray(embeddings))
+    features = {name: np.ascontiguousarray(value) for name, value in encode(sessions, entry).items()}
+    (answer,) = decode(sessions, suite, entry, (case,), features)
     return Alone(
         component,
         mask_iou(*masks_in_picture(suite, entry, case, answer)),
@@ -101,7 +101,7 @@ def _at_fault(encoder: Alone, decoder: Alone, suite: Suite, failed: Failed) -> t
 def _feeds(suite: Suite, entry: SuitePicture, case: Case) -> dict[str, Array]:
     """Return what the reference's components take for the prompt, both together."""
     ((_, prompt),) = batched_feeds((case.prompt,), entry.prepared, suite.preprocessing, suite.mask_rule, largest=1)
-    return {"image": entry.prepared.tensor, "image_embeddings": entry.image_embeddings, **prompt}
+    return {"image": entry.prepared.tensor, **entry.features, **prompt}
 
 
 def _layers(alone: Alone, graph: Graph, part: Component, feeds: Mapping[str, Array]) -> str:

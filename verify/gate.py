@@ -46,7 +46,7 @@ class CandidateAnswer:
 class PictureScores:
     """What a candidate scored on one picture."""
 
-    tensor: TensorScore
+    tensors: tuple[TensorScore, ...]
     prompts: tuple[PromptScore, ...]
     truths: tuple[TruthScore, ...]
 
@@ -82,23 +82,23 @@ def verify(
 
 
 def _picture_scores(sessions: Sessions, suite: Suite, entry: SuitePicture) -> PictureScores:
-    embeddings = encode(sessions, entry)
-    answers = decode(sessions, suite, entry, entry.cases, embeddings)
+    features = encode(sessions, entry)
+    answers = decode(sessions, suite, entry, entry.cases, features)
     return PictureScores(
-        TensorScore(entry.picture.name, "image_embeddings", snr_db(entry.image_embeddings, embeddings)),
+        tuple(TensorScore(entry.picture.name, name, snr_db(entry.features[name], features[name])) for name in features),
         tuple(_score(suite, entry, case, answer) for case, answer in zip(entry.cases, answers, strict=True)),
         tuple(_against_truth(suite, entry, answers)),
     )
 
 
-def encode(sessions: Sessions, entry: SuitePicture) -> FloatArray:
-    """Return the candidate's embeddings of a picture, of the reference's shape."""
+def encode(sessions: Sessions, entry: SuitePicture) -> dict[str, FloatArray]:
+    """Return what the candidate's encoder gives for a picture, by name, of the reference's shapes."""
     outputs = _run(sessions, "image_encoder", {"image": entry.prepared.tensor}, entry.picture.name)
-    return _output(outputs, "image_embeddings", entry.image_embeddings.shape, "image_encoder")
+    return {name: _output(outputs, name, value.shape, "image_encoder") for name, value in entry.features.items()}
 
 
 def decode(
-    sessions: Sessions, suite: Suite, entry: SuitePicture, cases: Sequence[Case], embeddings: FloatArray
+    sessions: Sessions, suite: Suite, entry: SuitePicture, cases: Sequence[Case], features: Mapping[str, FloatArray]
 ) -> tuple[CandidateAnswer, ...]:
     """Return the candidate's answers to some cases of a picture, in their order."""
     prompts = [case.prompt for case in cases]
@@ -106,7 +106,7 @@ def decode(
     for batch, feeds in batched_feeds(
         prompts, entry.prepared, suite.preprocessing, suite.mask_rule, largest=LARGEST_BATCH
     ):
-        outputs = _run(sessions, "mask_decoder", {"image_embeddings": embeddings, **feeds}, entry.picture.name)
+        outputs = _run(sessions, "mask_decoder", {**features, **feeds}, entry.picture.name)
         expected = cases[batch[0]].answer
         masks = _output(outputs, "low_res_masks", (len(batch), *expected.low_res_masks.shape), "mask_decoder")
         ious = _output(outputs, "iou_predictions", (len(batch), *expected.iou_predictions.shape), "mask_decoder")
@@ -169,7 +169,7 @@ def _measurement(
         evaluated_by=evaluated_by,
         suite_sha256=suite.sha256,
         prompts=prompts,
-        tensors=tuple(picture.tensor for picture in scores),
+        tensors=tuple(tensor for picture in scores for tensor in picture.tensors),
         stable=groups["stable"],
         harsh=groups["harsh"],
         parity=groups["parity"],

@@ -103,5 +103,5 @@ def _feeds(component: Component, suite: Suite) -> Iterator[tuple[Tensor, ...]]:
         for _, feeds in batched_feeds(
             prompts, entry.prepared, suite.preprocessing, suite.mask_rule, largest=len(prompts)
         ):
-            given = {"image_embeddings": entry.image_embeddings, **feeds}
+            given = {**entry.features, **feeds}
             yield tuple(torch.from_numpy(given[name]) for name in component.contract.input_names)

@@ -7,7 +7,7 @@ two small tables.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from ..contract import FloatArray, Normalisation
-from ..models import SamModel
-from ..models.sam import MaskDecoder, PromptEncoder
+from ..models import SamModel, plain
 from ..runtimes.postprocess import upsample
 from ..runtimes.preprocess import PreparedImage, prepare_image, to_prompt_frame
 from .pictures import Picture
@@ -28,10 +27,10 @@ LARGEST_BATCH = 4
 
 @dataclass(frozen=True, eq=False)
 class EncodedReference:
-    """A picture as the reference encoded it: `image_embeddings` [1, C, E, E] float32."""
+    """A picture as the reference encoded it: the image encoder's outputs, float32, by the contract's names."""
 
     prepared: PreparedImage
-    image_embeddings: FloatArray
+    features: Mapping[str, FloatArray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,30 +46,28 @@ class TorchReference:
     """Runs a `SamModel` in fp32 on the CPU, picture by picture."""
 
     def __init__(self, model: SamModel) -> None:
-        prompt_encoder, mask_decoder = (model.module.get_submodule(name) for name in ("prompt_encoder", "mask_decoder"))
-        assert isinstance(prompt_encoder, PromptEncoder)
-        assert isinstance(mask_decoder, MaskDecoder)
         self.preprocessing, self.rule = model.variant.preprocessing, model.variant.mask_rule
-        self._image_encoder = model.module.get_submodule("image_encoder")
-        self._prompt_encoder, self._mask_decoder = prompt_encoder, mask_decoder
+        self._model = plain(model)
+        self._prompt_encoder = self._model.prompt_encoder
 
     def encode(self, picture: Picture) -> EncodedReference:
-        """Return the picture's embeddings."""
+        """Return the picture encoded."""
         prepared = prepare_image(picture.image, self.preprocessing)
         with torch.inference_mode():
             image = normalised(torch.from_numpy(prepared.tensor), self.preprocessing.normalisation)
-            embeddings = self._image_encoder(image)
-        return EncodedReference(prepared, embeddings.numpy())
+            features = self._model.encode(image)
+        return EncodedReference(prepared, {name: value.numpy() for name, value in features.items()})
 
     def answer(self, encoded: EncodedReference, prompts: Sequence[Prompt]) -> tuple[Answer, ...]:
         """Return the answer to each prompt, in their order."""
         found: dict[int, Answer] = {}
         with torch.inference_mode():
-            image, image_pe = torch.from_numpy(encoded.image_embeddings), self._image_pe()
+            features = {name: torch.from_numpy(value) for name, value in encoded.features.items()}
+            image_pe = self._image_pe()
             sparse = [self._embed_points(prompt, encoded.prepared) for prompt in prompts]
             dense = [self._embed_mask(prompt) for prompt in prompts]
             for batch in _by_length(sparse):
-                masks, ious = self._mask_decoder(image, image_pe, _stack(sparse, batch), _stack(dense, batch))
+                masks, ious = self._model.decode(features, image_pe, _stack(sparse, batch), _stack(dense, batch))
                 for index, mask, iou in zip(batch, masks.numpy(), ious.numpy(), strict=True):
                     found[index] = Answer(mask.copy(), iou.copy(), chosen_index(prompts[index], iou, self.rule))
         return tuple(found[index] for index in range(len(prompts)))
@@ -102,7 +99,7 @@ class TorchReference:
 
     def _embed_mask(self, prompt: Prompt) -> Tensor:
         """Return [dim, E, E]."""
-        side = self._mask_decoder.embedding_size
+        side = self._prompt_encoder.pe_layer.embedding_size
         if prompt.mask_input is None:
             return self._prompt_encoder.no_mask_embed.weight.reshape(-1, 1, 1).expand(-1, side, side)
         embedded: Tensor = self._prompt_encoder.mask_downscaling(torch.from_numpy(prompt.mask_input)[None, None])[0]
@@ -110,7 +107,8 @@ class TorchReference:
 
     def _image_pe(self) -> Tensor:
         """Return the position of every cell's centre, [1, E * E, dim], row by row."""
-        side, layer = self._mask_decoder.embedding_size, self._prompt_encoder.pe_layer
+        layer = self._prompt_encoder.pe_layer
+        side = layer.embedding_size
         centres = 2 * ((torch.arange(side) + 0.5) / side) - 1
         y, x = torch.meshgrid(centres, centres, indexing="ij")
         phases = 2 * torch.pi * (torch.stack((x, y), dim=-1) @ layer.positional_encoding_gaussian_matrix)

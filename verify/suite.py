@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..contract import FloatArray, MaskRule, Preprocessing
@@ -28,11 +28,11 @@ FULL_PROMPTS, FULL_PICTURES = 100, 20
 
 @dataclass(frozen=True, eq=False)
 class SuitePicture:
-    """A picture, its embeddings [1, C, E, E] by the reference, and its cases."""
+    """A picture, what the reference's encoder gives for it, by the contract's names, and its cases."""
 
     picture: Picture
     prepared: PreparedImage
-    image_embeddings: FloatArray
+    features: Mapping[str, FloatArray]
     cases: tuple[Case, ...]
 
 
@@ -91,7 +91,7 @@ def _suite_picture(picture: Picture, model: SamModel, reference: TorchReference,
     boxes = drawn_boxes(model.checkpoint_sha256, picture.sha256)
     canvas = Canvas(reference, encoded)
     cases = draw(picture, canvas, trained=model.weights_trained, parity=parity, boxes=boxes)
-    return SuitePicture(picture, encoded.prepared, encoded.image_embeddings, cases)
+    return SuitePicture(picture, encoded.prepared, encoded.features, cases)
 
 
 def _size_notes(suite: Suite) -> tuple[str, ...]:
