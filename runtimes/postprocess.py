@@ -32,12 +32,18 @@ def upsample(low_res: FloatArray, original_hw: tuple[int, int], pre: Preprocessi
         raise ContractError(
             f"low_res_masks: shape {list(low_res.shape)}, the mask rule says [M, {rule.mask_hw[0]}, {rule.mask_hw[1]}]"
         )
+    rows, columns = axis_matrices(original_hw, pre, rule)
+    logits: FloatArray = np.matmul(np.matmul(rows, low_res), columns.T)
+    return logits
+
+
+def axis_matrices(original_hw: tuple[int, int], pre: Preprocessing, rule: MaskRule) -> tuple[FloatArray, FloatArray]:
+    """Return [H, h] and [W, w]: what every row, and every column, of the picture takes from those of a low-res mask."""
     covered_hw = fitted_hw(original_hw, pre.prompt_frame_hw, pre.fit)
     rows, columns = (
         _axis_matrix(*axis) for axis in zip(rule.mask_hw, pre.prompt_frame_hw, covered_hw, original_hw, strict=True)
     )
-    logits: FloatArray = np.matmul(np.matmul(rows, low_res), columns.T)
-    return logits
+    return rows, columns
 
 
 @functools.lru_cache(maxsize=8)  # four pictures' worth; 10 MB for a side of 10000 pixels and 256 cells

@@ -194,12 +194,18 @@ class Segmenter:
         self, picture: EncodedPicture, prompts: Prompts, *, multimask_output: bool = True, return_logits: bool = False
     ) -> Prediction:
         """Return the masks of checked prompts on an encoded picture, with the axes of `predict_batch`."""
+        iou_predictions, low_res = self.decode_low_res(picture, prompts, multimask_output=multimask_output)
+        return Prediction(self._masks(low_res, picture.original_hw, return_logits), iou_predictions, low_res)
+
+    def decode_low_res(
+        self, picture: EncodedPicture, prompts: Prompts, *, multimask_output: bool = True
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return `iou_predictions` [B, C] and `low_res_masks` [B, C, h, w], for callers that upsample few of them."""
         feeds = decoder_feeds(prompts, picture.original_hw, self._preprocessing, self._mask_rule)
         outputs = self._run("mask_decoder", {**picture.features, **feeds})
         tokens = list(self._tokens(multimask_output))
-        low_res = self._checked(outputs, "low_res_masks")[:, tokens]
         iou_predictions = self._checked(outputs, "iou_predictions")[:, tokens]
-        return Prediction(self._masks(low_res, picture.original_hw, return_logits), iou_predictions, low_res)
+        return iou_predictions, self._checked(outputs, "low_res_masks")[:, tokens]
 
     def selftest(self) -> tuple[SelfTestResult, ...]:
         """Return the bundle's own cases with the IoU that this machine reaches; the current picture stays.
