@@ -6,6 +6,7 @@
     ├── CheckpointError             a checkpoint that is missing, damaged, hostile or of another family
     ├── ImageError                  a picture that cannot be read or used
     ├── GroundTruthError            annotations or masks that cannot be read, or are not of the pictures
+    ├── EmbeddingError              an encoded picture (.semb) that is damaged, hostile or of another model
     ├── ContractError               a graph whose tensors are not the contract's
     ├── ConversionError             a converter failed (`from` its own exception)
     ├── BundleError                 a bundle that is damaged, incomplete or of another schema
@@ -45,6 +46,10 @@ class ImageError(SamExportError, ValueError):
 
 class GroundTruthError(SamExportError, ValueError):
     """Annotations or masks that cannot be read, or are not of the pictures beside them."""
+
+
+class EmbeddingError(SamExportError, ValueError):
+    """An encoded picture (`.semb`) that is damaged, hostile or of another model."""
 
 
 class ContractError(SamExportError):

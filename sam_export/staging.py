@@ -1,8 +1,9 @@
-"""Output folders that exist whole or not at all: built in a hidden sibling, renamed into place."""
+"""Output folders and files that exist whole or not at all: built in a hidden sibling, renamed into place."""
 
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -34,6 +35,32 @@ def staged_folder(final: Path) -> Iterator[Path]:
         raise _output_error(final, exc) from exc
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextmanager
+def staged_file(final: Path) -> Iterator[Path]:
+    """Yield the path of a hidden sibling of `final`, which takes its place when the body ends without an error.
+
+    An older file is replaced; after an error it is as it was, and the sibling is gone.
+
+    Raises:
+        OutputError: the file cannot be written, or the disk is full.
+    """
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{final.name}.", suffix=".partial", dir=final.parent)
+        os.close(handle)
+    except OSError as exc:
+        raise _output_error(final, exc) from exc
+    staging = Path(name)
+    try:
+        staging.chmod(0o644)
+        yield staging
+        staging.replace(final)
+    except OSError as exc:
+        raise _output_error(final, exc) from exc
+    finally:
+        staging.unlink(missing_ok=True)
 
 
 def _output_error(final: Path, exc: OSError) -> OutputError:

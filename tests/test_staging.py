@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sam_export.staging import staged_folder
+from sam_export.staging import staged_file, staged_folder
 
 
 def write(final: Path, text: str) -> None:
@@ -41,3 +41,19 @@ def test_an_interrupted_body_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), staged_folder(tmp_path / "bundle"):
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_file_leaves_the_older_one(tmp_path: Path) -> None:
+    final = tmp_path / "file"
+
+    def write_file(text: str, *, interrupted: bool) -> None:
+        with staged_file(final) as staging:
+            staging.write_text(text)
+            if interrupted:
+                raise KeyboardInterrupt
+
+    write_file("old", interrupted=False)
+    with pytest.raises(KeyboardInterrupt):
+        write_file("half of the new", interrupted=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert final.read_text() == "old"
