@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..contract import Array, EngineReport, FloatArray, ImageArray, MaskRule, Preprocessing, Session
 from ..errors import ContractError, RequestError
 from .images import image_array
+from .mask_choice import answering_tokens, fed_back
 from .postprocess import upsample
 from .preprocess import prepare_image
 from .prompts import Prompts, check_prompts, decoder_feeds, one_prompt
@@ -195,17 +196,22 @@ class Segmenter:
     ) -> Prediction:
         """Return the masks of checked prompts on an encoded picture, with the axes of `predict_batch`."""
         iou_predictions, low_res = self.decode_low_res(picture, prompts, multimask_output=multimask_output)
-        return Prediction(self._masks(low_res, picture.original_hw, return_logits), iou_predictions, low_res)
+        masks = self._masks(low_res, picture.original_hw, return_logits)
+        return Prediction(masks, iou_predictions, fed_back(low_res, self._mask_rule))
 
     def decode_low_res(
         self, picture: EncodedPicture, prompts: Prompts, *, multimask_output: bool = True
     ) -> tuple[FloatArray, FloatArray]:
-        """Return `iou_predictions` [B, C] and `low_res_masks` [B, C, h, w], for callers that upsample few of them."""
+        """Return `iou_predictions` [B, C] and `low_res_masks` [B, C, h, w], for callers that upsample few of them.
+
+        The logits are the decoder's own, which `decode` clips where the rule says so.
+        """
         feeds = decoder_feeds(prompts, picture.original_hw, self._preprocessing, self._mask_rule)
         outputs = self._run("mask_decoder", {**picture.features, **feeds})
-        tokens = list(self._tokens(multimask_output))
-        iou_predictions = self._checked(outputs, "iou_predictions")[:, tokens]
-        return iou_predictions, self._checked(outputs, "low_res_masks")[:, tokens]
+        low_res, ious = (self._checked(outputs, name) for name in ("low_res_masks", "iou_predictions"))
+        tokens = answering_tokens(low_res, ious, self._mask_rule, multimask_output=multimask_output)
+        prompts_of = np.arange(len(tokens))[:, np.newaxis]
+        return ious[prompts_of, tokens], low_res[prompts_of, tokens]
 
     def selftest(self) -> tuple[SelfTestResult, ...]:
         """Return the bundle's own cases with the IoU that this machine reaches; the current picture stays.
@@ -227,10 +233,6 @@ class Segmenter:
     def _run(self, component: str, feeds: Mapping[str, Array]) -> dict[str, Array]:
         with self._lock:
             return self._sessions[component].run(feeds)
-
-    def _tokens(self, multimask_output: bool) -> tuple[int, ...]:
-        rule = self._mask_rule
-        return rule.multimask_tokens if multimask_output and rule.multimask_tokens else (rule.single_mask_token,)
 
     def _checked(self, outputs: Mapping[str, Array], name: str) -> FloatArray:
         """Return a decoder output as float32. NaN would pass every threshold as background, unseen."""

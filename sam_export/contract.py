@@ -97,6 +97,18 @@ class Preprocessing:
 
 
 @dataclass(frozen=True)
+class StabilityFallback:
+    """When another mask answers in the single one's place: of the low-res logits above -`delta`, those that are above
+    `delta` are a smaller part than `threshold`. Then it is the multimask token with the highest predicted IoU.
+
+    Source: `MaskDecoder._dynamic_multimask_via_stability` (facebookresearch/sam2, `modeling/sam/mask_decoder.py`).
+    """
+
+    delta: float
+    threshold: float
+
+
+@dataclass(frozen=True)
 class MaskRule:
     """Which masks answer a prompt, and how low-res logits become masks in the caller's picture.
 
@@ -104,6 +116,8 @@ class MaskRule:
     that the picture covers (letterbox), upsampled to the picture's own size, and are foreground above
     `threshold`. `padding_point`: when the runtime appends a point labelled PADDING.
     `prompts`: the kinds that the weights were trained to answer; others are accepted but not gated.
+    `stability_fallback`: None where the single mask's token always answers. `low_res_limit`: low-res logits that a
+    caller gets, to feed back, are clipped to ± this; None where they are not.
     """
 
     mask_hw: tuple[int, int]
@@ -112,6 +126,8 @@ class MaskRule:
     padding_point: Literal["without_box", "always"]
     threshold: float
     prompts: tuple[Literal["box", "point", "mask"], ...]
+    stability_fallback: StabilityFallback | None = None
+    low_res_limit: float | None = None
 
 
 @dataclass(frozen=True)

@@ -138,10 +138,14 @@ def _score(suite: Suite, entry: SuitePicture, case: Case, answer: CandidateAnswe
         index=index,
         mask_iou=mask_iou(reference, candidate),
         boundary_iou=boundary_iou(reference, candidate),
-        same_index=chosen_index(case.prompt, answer.iou_predictions, suite.mask_rule) == index,
+        same_index=_chosen(suite, case, answer) == index,
         iou_prediction_error=error if np.isfinite(error) else NOT_A_NUMBER_ERROR,
         logit_snr_db=snr_db(expected.low_res_masks, answer.low_res_masks),
     )
+
+
+def _chosen(suite: Suite, case: Case, answer: CandidateAnswer) -> int:
+    return chosen_index(case.prompt, answer.low_res_masks, answer.iou_predictions, suite.mask_rule)
 
 
 def _against_truth(suite: Suite, entry: SuitePicture, answers: Sequence[CandidateAnswer]) -> list[TruthScore]:
@@ -149,7 +153,7 @@ def _against_truth(suite: Suite, entry: SuitePicture, answers: Sequence[Candidat
     scores = []
     for case, answer in zip(entry.cases, answers, strict=True):
         if case.prompt.truth is not None:
-            own = chosen_index(case.prompt, answer.iou_predictions, suite.mask_rule)
+            own = _chosen(suite, case, answer)
             masks = masks_in_picture(suite, entry, case, answer, candidate_index=own)
             scores.append(truth_score(entry.picture.name, case.prompt, case.prompt.truth, *masks))
     return scores

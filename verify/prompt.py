@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from ..contract import Array, FloatArray, MaskRule, Preprocessing
+from ..runtimes.mask_choice import answering_tokens, best_multimask
 from ..runtimes.preprocess import PreparedImage
 from ..runtimes.prompts import Prompts, decoder_feeds
 from .ground_truth import TruthObject
@@ -75,9 +76,9 @@ def batched_feeds(
     ]
 
 
-def chosen_index(prompt: Prompt, iou_predictions: Array, rule: MaskRule) -> int:
-    """Return which of the M masks answers the prompt. `iou_predictions` [M]."""
-    if not (prompt.multimask and rule.multimask_tokens):
-        return rule.single_mask_token
-    tokens = list(rule.multimask_tokens)
-    return tokens[int(np.argmax(np.nan_to_num(iou_predictions[tokens], nan=-np.inf)))]
+def chosen_index(prompt: Prompt, low_res_masks: FloatArray, iou_predictions: FloatArray, rule: MaskRule) -> int:
+    """Return which of the M masks answers the prompt. `low_res_masks` [M, h, w], `iou_predictions` [M]."""
+    masks, ious = low_res_masks[np.newaxis], iou_predictions[np.newaxis]
+    if prompt.multimask and rule.multimask_tokens:
+        return int(best_multimask(ious, rule)[0])
+    return int(answering_tokens(masks, ious, rule, multimask_output=False)[0, 0])

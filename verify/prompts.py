@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..contract import FloatArray, MaskRule, PointLabel
+from ..runtimes.mask_choice import fed_back
 from .ground_truth import PictureTruth
 from .metrics import coverage, mask_iou, stability_score
 from .pictures import Picture
@@ -149,8 +150,9 @@ def is_new(seen: Seen, kept: Sequence[Seen]) -> bool:
 
 def stable_cases(canvas: Canvas, boxes: list[Seen]) -> tuple[Case, ...]:
     """Return the boxes' cases and, as far as the model answers to other kinds, what their masks lead to."""
-    wanted = stable_kinds(canvas.reference.rule)
-    derived = [prompt for seen in boxes[:DERIVED] for prompt in derived_prompts(seen) if prompt.kind in wanted]
+    rule = canvas.reference.rule
+    wanted = stable_kinds(rule)
+    derived = [prompt for seen in boxes[:DERIVED] for prompt in derived_prompts(seen, rule) if prompt.kind in wanted]
     return (*(seen.case for seen in boxes), *(seen.case for seen in canvas.see(derived) if seen.stable))
 
 
@@ -170,7 +172,7 @@ def see_boxes(canvas: Canvas, boxes: Sequence[Box]) -> dict[Box, Seen]:
     return dict(zip(boxes, canvas.see([Prompt("stable", "box", box) for box in boxes]), strict=True))
 
 
-def derived_prompts(seen: Seen) -> tuple[Prompt, ...]:
+def derived_prompts(seen: Seen, rule: MaskRule) -> tuple[Prompt, ...]:
     """Return a point well inside the mask, the box with that point, and the box with the mask fed back."""
     inside: Points = (deepest_point(seen.mask),)
     labels = (int(PointLabel.FOREGROUND),)
@@ -178,7 +180,7 @@ def derived_prompts(seen: Seen) -> tuple[Prompt, ...]:
     return (
         Prompt("stable", "point", None, inside, labels, multimask=True),
         Prompt("stable", "box+point", box, inside, labels),
-        Prompt("stable", "box+mask", box, mask_input=answer.low_res_masks[answer.index]),
+        Prompt("stable", "box+mask", box, mask_input=fed_back(answer.low_res_masks[answer.index], rule)),
     )
 
 
@@ -189,13 +191,14 @@ def parity_prompts(canvas: Canvas, case: Case, rng: np.random.Generator, gated: 
         (round(x * width, 1), round(y * height, 1)) for x, y in rng.uniform(0.05, 0.95, (3, 2)).tolist()
     )
     inside, outside = int(PointLabel.FOREGROUND), int(PointLabel.BACKGROUND)
-    fed_back, box = case.answer.low_res_masks[case.answer.index], case.prompt.box
+    logits, box = case.answer.low_res_masks[case.answer.index], case.prompt.box
+    earlier = fed_back(logits, canvas.reference.rule)
     every = (
         Prompt("parity", "point", None, spots[:1], (inside,), multimask=True),
         Prompt("parity", "points", None, spots, (inside, outside, inside)),
         Prompt("parity", "box+point", box, spots[:1], (outside,)),
-        Prompt("parity", "box+mask", box, mask_input=fed_back),
-        Prompt("parity", "points+mask", None, spots, (inside, inside, outside), fed_back),
+        Prompt("parity", "box+mask", box, mask_input=earlier),
+        Prompt("parity", "points+mask", None, spots, (inside, inside, outside), earlier),
     )
     return [prompt for prompt in every if prompt.kind not in gated]
 

@@ -69,7 +69,7 @@ class TorchReference:
             for batch in _by_length(sparse):
                 masks, ious = self._model.decode(features, image_pe, _stack(sparse, batch), _stack(dense, batch))
                 for index, mask, iou in zip(batch, masks.numpy(), ious.numpy(), strict=True):
-                    found[index] = Answer(mask.copy(), iou.copy(), chosen_index(prompts[index], iou, self.rule))
+                    found[index] = Answer(mask.copy(), iou.copy(), chosen_index(prompts[index], mask, iou, self.rule))
         return tuple(found[index] for index in range(len(prompts)))
 
     def logits(self, encoded: EncodedReference, answer: Answer) -> FloatArray:

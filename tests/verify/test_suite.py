@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sam_export.contract import PointLabel
+from sam_export.contract import PointLabel, StabilityFallback
 from sam_export.errors import NotVerifiableError
 from sam_export.models import SamModel
 from sam_export.verify.metrics import coverage, stability_score
@@ -88,12 +88,14 @@ def test_prompts_share_a_call_by_their_number_of_points(suite: Suite) -> None:
 
 
 def test_the_best_of_several_masks_is_chosen_for_a_click_only(suite: Suite) -> None:
-    ious = np.array([0.9, 0.1, 0.3, 0.2], np.float32)
+    masks, ious = np.zeros((4, 2, 2), np.float32), np.array([0.9, 0.1, 0.3, 0.2], np.float32)
     click = Prompt("parity", "point", points=((1.0, 1.0),), labels=(1,), multimask=True)
-    assert chosen_index(click, ious, suite.mask_rule) == 2
-    assert chosen_index(dataclasses.replace(click, multimask=False), ious, suite.mask_rule) == 0
+    assert chosen_index(click, masks, ious, suite.mask_rule) == 2
+    assert chosen_index(dataclasses.replace(click, multimask=False), masks, ious, suite.mask_rule) == 0
     single = dataclasses.replace(suite.mask_rule, multimask_tokens=())
-    assert chosen_index(click, ious, single) == 0
+    assert chosen_index(click, masks, ious, single) == 0
+    unstable = dataclasses.replace(suite.mask_rule, stability_fallback=StabilityFallback(0.05, 0.98))
+    assert chosen_index(dataclasses.replace(click, multimask=False), masks, ious, unstable) == 2
 
 
 def test_geometry_of_masks() -> None:
