@@ -138,17 +138,20 @@ def encoder_contract(preprocessing: Preprocessing, channels: int, cells: int) ->
 def decoder_contract(channels: int, cells: int, rule: MaskRule) -> GraphContract:
     height, width = rule.mask_hw
     masks = 1 + max((rule.single_mask_token, *rule.multimask_tokens, 3))
+    points = rule.point_slots or "N"
     inputs = (
         TensorSpec(
             "image_embeddings", (1, channels, cells, cells), "float32", "Image embeddings from the image encoder"
         ),
-        TensorSpec("point_coords", ("B", "N", 2), "float32", "Points (x, y) in pixels of the prompt frame"),
+        TensorSpec("point_coords", ("B", points, 2), "float32", "Points (x, y) in pixels of the prompt frame"),
         TensorSpec(
             "point_labels",
-            ("B", "N"),
+            ("B", points),
             "float32",
             "0 background, 1 foreground, 2 box top-left, 3 box bottom-right, -1 padding",
         ),
+    )
+    mask = (
         TensorSpec("mask_input", ("B", 1, height, width), "float32", "Low-res logits of an earlier mask, or zeros"),
         TensorSpec("has_mask_input", ("B",), "float32", "1 where mask_input is given, else 0"),
     )
@@ -161,7 +164,7 @@ def decoder_contract(channels: int, cells: int, rule: MaskRule) -> GraphContract
         ),
         TensorSpec("iou_predictions", ("B", masks), "float32", "Predicted IoU of each mask"),
     )
-    return GraphContract("mask_decoder", inputs, outputs)
+    return GraphContract("mask_decoder", inputs + mask if rule.takes_mask else inputs, outputs)
 
 
 def example_inputs(contract: GraphContract, *, batch: int = 2, points: int = 3) -> tuple[Tensor, ...]:

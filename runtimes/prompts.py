@@ -77,15 +77,18 @@ def check_prompts(
 
     Raises:
         RequestError: no point and no box; a wrong shape, a NaN, a point or box outside the picture, a box that is
-            empty or has its corners swapped, a label that is not 0 or 1, or parts that disagree on B or N.
+            empty or has its corners swapped, a label that is not 0 or 1, parts that disagree on B or N, or more
+            points, or a mask, than the model takes.
     """
     if point_coords is None and boxes is None:
         raise RequestError("prompt: no point and no box given; give point_coords with point_labels, a box, or both")
     points, labels = _points(point_coords, point_labels, original_hw)
     corners = None if boxes is None else _boxes(boxes, original_hw)
-    mask = None if mask_input is None else _mask(mask_input, rule.mask_hw)
+    mask = None if mask_input is None else _mask(mask_input, rule)
     _check_same_batch({"point_coords": points, "boxes": corners, "mask_input": mask})
-    return Prompts(points, labels, corners, mask)
+    prompts = Prompts(points, labels, corners, mask)
+    _check_slots(prompts, rule)
+    return prompts
 
 
 def decoder_feeds(
@@ -93,30 +96,37 @@ def decoder_feeds(
 ) -> dict[str, Array]:
     """Return what the mask decoder takes beside the encoder's outputs, all float32.
 
-    Points come first, then the two corners of the box, then the padding point if `rule` asks for one. Source:
+    Points come first, then the two corners of the box, then the padding points that `rule` asks for. Source:
     `PromptEncoder` (facebookresearch/segment-anything), which pads only where there is no box.
 
     Shapes:
         point_coords    [B, N', 2]    pixels of the prompt frame
         point_labels    [B, N']       `PointLabel` codes
-        mask_input      [B, 1, h, w]  zeros where no mask is given
-        has_mask_input  [B]           1 or 0
+        mask_input      [B, 1, h, w]  zeros where no mask is given; absent where the decoder takes none
+        has_mask_input  [B]           1 or 0; likewise
     """
     coords, labels = _labelled_points(prompts)
     in_frame = to_prompt_frame(coords, original_hw, pre)
-    batch = len(in_frame)
-    if rule.padding_point == "always" or prompts.boxes is None:
-        in_frame = np.concatenate([in_frame, np.zeros((batch, 1, 2), np.float32)], axis=1)
-        labels = np.concatenate([labels, np.full((batch, 1), PointLabel.PADDING)], axis=1)
-    given = prompts.mask_input is not None
-    return {
-        "point_coords": in_frame,
-        "point_labels": labels.astype(np.float32),
-        "mask_input": prompts.mask_input
-        if prompts.mask_input is not None
-        else np.zeros((batch, 1, *rule.mask_hw), np.float32),
-        "has_mask_input": np.full(batch, float(given), np.float32),
+    batch, count = labels.shape
+    padding = _padding_points(count, rule, boxed=prompts.boxes is not None)
+    feeds: dict[str, Array] = {
+        "point_coords": np.concatenate([in_frame, np.zeros((batch, padding, 2), np.float32)], axis=1),
+        "point_labels": np.pad(labels, ((0, 0), (0, padding)), constant_values=PointLabel.PADDING).astype(np.float32),
     }
+    if rule.takes_mask:
+        given = prompts.mask_input is not None
+        feeds["mask_input"] = (
+            np.zeros((batch, 1, *rule.mask_hw), np.float32) if prompts.mask_input is None else prompts.mask_input
+        )
+        feeds["has_mask_input"] = np.full(batch, float(given), np.float32)
+    return feeds
+
+
+def _padding_points(count: int, rule: MaskRule, *, boxed: bool) -> int:
+    """Return how many padding points follow `count` points."""
+    if rule.point_slots is not None:
+        return rule.point_slots - count
+    return 1 if rule.padding_point == "always" or not boxed else 0
 
 
 def _labelled_points(prompts: Prompts) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -218,13 +228,27 @@ def _boxes(boxes: ArrayLike, original_hw: tuple[int, int]) -> NDArray[np.float64
     return corners
 
 
-def _mask(mask_input: ArrayLike, mask_hw: tuple[int, int]) -> FloatArray:
-    logits = _shaped("mask_input", mask_input, ("B", 1, *mask_hw))
+def _mask(mask_input: ArrayLike, rule: MaskRule) -> FloatArray:
+    if not rule.takes_mask:
+        raise RequestError("mask_input: this model takes no masks; give points, a box, or both")
+    logits = _shaped("mask_input", mask_input, ("B", 1, *rule.mask_hw))
     if np.abs(logits).max() > np.finfo(np.float32).max:
         raise RequestError(
             f"mask_input: reaches {np.abs(logits).max():.3g}, allowed: float32; give low_res_masks as is"
         )
     return logits.astype(np.float32)
+
+
+def _check_slots(prompts: Prompts, rule: MaskRule) -> None:
+    if rule.point_slots is None:
+        return
+    points = 0 if prompts.point_coords is None else prompts.point_coords.shape[1]
+    corners = 0 if prompts.boxes is None else len(BOX_LABELS)
+    if points + corners > rule.point_slots:
+        raise RequestError(
+            f"prompt: {points} points{' and the two corners of a box' if corners else ''}, this model takes at most "
+            f"{rule.point_slots} in all; leave some out"
+        )
 
 
 def _check_same_batch(parts: dict[str, Array | None]) -> None:

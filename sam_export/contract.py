@@ -118,6 +118,8 @@ class MaskRule:
     `prompts`: the kinds that the weights were trained to answer; others are accepted but not gated.
     `stability_fallback`: None where the single mask's token always answers. `low_res_limit`: low-res logits that a
     caller gets, to feed back, are clipped to ± this; None where they are not.
+    `takes_mask`: whether the decoder has `mask_input` at all. `point_slots`: a decoder that always gets this many
+    points, box corners included; shorter prompts are filled up with padding points, whatever `padding_point` says.
     """
 
     mask_hw: tuple[int, int]
@@ -128,6 +130,8 @@ class MaskRule:
     prompts: tuple[Literal["box", "point", "mask"], ...]
     stability_fallback: StabilityFallback | None = None
     low_res_limit: float | None = None
+    takes_mask: bool = True
+    point_slots: int | None = None
 
 
 @dataclass(frozen=True)

@@ -200,7 +200,8 @@ def parity_prompts(canvas: Canvas, case: Case, rng: np.random.Generator, gated: 
         Prompt("parity", "box+mask", box, mask_input=earlier),
         Prompt("parity", "points+mask", None, spots, (inside, inside, outside), earlier),
     )
-    return [prompt for prompt in every if prompt.kind not in gated]
+    asked = [prompt for prompt in every if prompt.kind not in gated]
+    return [prompt for prompt in asked if prompt.mask_input is None or canvas.reference.rule.takes_mask]
 
 
 def truth_prompts(truth: PictureTruth, rule: MaskRule) -> list[Prompt]:

@@ -80,7 +80,7 @@ class TorchReference:
         return logits
 
     def _embed_points(self, prompt: Prompt, prepared: PreparedImage) -> Tensor:
-        """Return [N, dim]: points, then the box's corners, or the padding point if there is no box.
+        """Return [N, dim]: points, then the box's corners, then padding points as the mask rule says.
 
         Source: `PromptEncoder.forward` (facebookresearch/segment-anything): table 0 is background, 1 foreground,
         2 and 3 are the corners.
@@ -93,8 +93,11 @@ class TorchReference:
         tables = [table.get_parameter("weight")[0] for table in self._prompt_encoder.point_embeddings]
         rows = [tables[label] for label in prompt.labels] + tables[2 : 2 + len(corners)]
         embedded: Tensor = positions + torch.stack(rows)
+        padding = self._prompt_encoder.not_a_point_embed.weight
+        if self.rule.point_slots is not None:
+            return torch.cat((embedded, padding.expand(self.rule.point_slots - len(embedded), -1)))
         if prompt.box is None or self.rule.padding_point == "always":
-            embedded = torch.cat((embedded, self._prompt_encoder.not_a_point_embed.weight))
+            embedded = torch.cat((embedded, padding))
         return embedded
 
     def _embed_mask(self, prompt: Prompt) -> Tensor:

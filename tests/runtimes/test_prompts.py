@@ -176,3 +176,43 @@ def test_batches_refused_in_one_line(given: Given, message: str) -> None:
     with pytest.raises(RequestError, match=message) as caught:
         batch(given)
     assert "\n" not in str(caught.value)
+
+
+SLOTS = dataclasses.replace(MASK_RULE, takes_mask=False, point_slots=4)
+
+
+def slotted_feeds(given: Given) -> dict[str, Array]:
+    arguments = {"point_coords": None, "point_labels": None, "box": None, "mask_input": None, **given}
+    prompts = one_prompt(*arguments.values(), original_hw=(HEIGHT, WIDTH), rule=SLOTS)
+    return decoder_feeds(prompts, (HEIGHT, WIDTH), PREPROCESSING, SLOTS)
+
+
+FILLED: dict[str, tuple[Given, list[int]]] = {
+    "box": (BOX, [2, 3, -1, -1]),
+    "points": (POINTS, [1, 0, -1, -1]),
+    "as many as there are": ({**POINTS, **BOX}, [1, 0, 2, 3]),
+}
+
+
+@pytest.mark.parametrize(("given", "labels"), FILLED.values(), ids=FILLED)
+def test_slots_are_filled_with_padding_points(given: Given, labels: list[int]) -> None:
+    feeds = slotted_feeds(given)
+    assert feeds["point_labels"].tolist() == [labels]
+    assert feeds["point_coords"].shape == (1, 4, 2)
+    assert set(feeds) == {"point_coords", "point_labels"}
+
+
+BEYOND: dict[str, tuple[Given, str]] = {
+    "a mask": ({**BOX, "mask_input": MASK}, "this model takes no masks; give points, a box, or both"),
+    "five points": ({"point_coords": [[1, 2]] * 5, "point_labels": [1] * 5}, "5 points, this model takes at most 4"),
+    "a box with three points": (
+        {"point_coords": [[1, 2]] * 3, "point_labels": [1] * 3, **BOX},
+        "3 points and the two corners of a box, this model takes at most 4 in all; leave some out",
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "said"), BEYOND.values(), ids=BEYOND)
+def test_what_the_decoder_has_no_place_for_is_refused(given: Given, said: str) -> None:
+    with pytest.raises(RequestError, match=said):
+        slotted_feeds(given)
