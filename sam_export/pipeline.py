@@ -10,19 +10,19 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .bundle import BundleDraft, Candidate, bundle_name, require_free, write_bundle
+from .bundle import BundleDraft, Candidate, write_bundle
 from .contract import ComponentName, Graph, Session
-from .errors import AccuracyError, OutputError, RequestError, SamExportError, UnsupportedError
+from .errors import AccuracyError, OutputError, SamExportError
 from .export_ahead import ExportAhead, Exported, ExportTask, export_parts
-from .exporters import TARGETS, ExportOptions, check_request, find_target
-from .models import Component, SamModel, components, find, load
-from .precision import combined, of_components
+from .exporters import TARGETS
+from .jobs import ExportRequest, Job, float_precisions, is_quantized, name_of, plan
+from .models import Component, SamModel, components, load
+from .precision import of_components
 from .quantize.plan import encode_plan
-from .quantize.recipes import FLOAT_OF_TARGET, OF_TARGET, QUANTIZED_PRECISIONS
-from .quantize.request import QuantizeRequest, quantized
+from .quantize.request import quantized
 from .search_record import SearchRecord, encode_records
 from .verification import Failed, Verification
 from .verify.blame import blame
@@ -42,37 +42,6 @@ Progress = Callable[[str, int, int], None]
 REPORT_NAME = "report.html"
 RECIPE_NAME = "recipe.json"
 SEARCH_NAME = "search.json"
-QUANTIZED = frozenset(QUANTIZED_PRECISIONS)
-
-
-@dataclass(frozen=True)
-class ExportRequest:
-    """What the user asked for. `precisions` empty: each target's default. A component's own override them."""
-
-    model: str
-    targets: tuple[str, ...]
-    out: Path
-    precisions: tuple[str, ...] = ()
-    encoder_precisions: tuple[str, ...] = ()
-    decoder_precisions: tuple[str, ...] = ()
-    checkpoint: Path | None = None
-    evaluation: Path | None = None
-    min_iou: float | None = None
-    overwrite: bool = False
-    options: ExportOptions = field(default_factory=ExportOptions)
-    quantization: QuantizeRequest = field(default_factory=QuantizeRequest)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One bundle to be."""
-
-    target: str
-    precision: str
-
-    @property
-    def label(self) -> str:
-        return f"{self.target} {self.precision}"
 
 
 @dataclass(frozen=True)
@@ -126,7 +95,7 @@ def _exports_ahead(
     parts: tuple[Component, ...], jobs: tuple[Job, ...], request: ExportRequest
 ) -> AbstractContextManager[ExportAhead | None]:
     """Return the process that exports what needs no quantizer, or None where it would have no core to itself."""
-    tasks = tuple(_task(job) for job in jobs if not _is_quantized(job))
+    tasks = tuple(_task(job) for job in jobs if not is_quantized(job))
     return ExportAhead(parts, tasks, request.options) if tasks and lanes_here() > 1 else nullcontext()
 
 
@@ -136,58 +105,6 @@ def export_model(
     """Return one outcome per job for a model that is loaded already, measured on a suite of its own answers."""
     shared = Shared(request, model, components(model), suite, progress)
     return tuple(_attempt(job, shared) for job in jobs)
-
-
-def plan(request: ExportRequest) -> tuple[Job, ...]:
-    """Return the jobs of a request that can be tried, or raise the first thing that is wrong with it."""
-    find(request.model)
-    if not request.targets:
-        raise RequestError(f"{request.model}: no target given; choose from {', '.join(TARGETS)} (--target)")
-    jobs = tuple(
-        Job(target, precision)
-        for target in dict.fromkeys(request.targets)
-        for precision in dict.fromkeys(_precisions(request, find_target(target).default_precision))
-    )
-    for job in jobs:
-        for precision in _float_precisions(job):
-            check_request(job.target, precision, request.options)
-        limits_for(job.precision, request.min_iou)
-        require_free(request.out / _name(request, job), overwrite=request.overwrite)
-    return jobs
-
-
-def _precisions(request: ExportRequest, default: str) -> tuple[str, ...]:
-    asked = combined(request.precisions, request.encoder_precisions, request.decoder_precisions, default)
-    return asked or (default,)
-
-
-def _float_precisions(job: Job) -> tuple[str, ...]:
-    """Return what the layers of each component that no quantizer touches are exported in.
-
-    Raises:
-        RequestError: the precision names more than the two components.
-        UnsupportedError: the target cannot do the precision; the text lists those that it can.
-    """
-    return tuple(_float_precision(job.target, precision) for precision in of_components(job.precision).values())
-
-
-def _float_precision(target: str, precision: str) -> str:
-    floats, quantized_ones = find_target(target).precisions, OF_TARGET.get(target, ())
-    if precision in quantized_ones:
-        return FLOAT_OF_TARGET[target]
-    if precision not in floats:
-        raise UnsupportedError(
-            f"{target} cannot do {precision!r}; choose one of {', '.join((*floats, *quantized_ones))}"
-        )
-    return precision
-
-
-def _is_quantized(job: Job) -> bool:
-    return not QUANTIZED.isdisjoint(of_components(job.precision).values())
-
-
-def _name(request: ExportRequest, job: Job) -> str:
-    return bundle_name(request.model, job.target, job.precision)
 
 
 def _attempt(job: Job, shared: Shared) -> Outcome:
@@ -221,7 +138,7 @@ def _run(job: Job, shared: Shared, work: Path) -> Outcome:
     size = sum((graph.path.parent / file).stat().st_size for graph in graphs for file in graph.files)
     outcome = Outcome(job, bytes=size, export_seconds=prepared + exported.seconds, verification=verdict)
     if isinstance(verdict, Failed):
-        return replace(outcome, error=_accuracy_error(_name(request, job), shared, sessions, graphs, verdict))
+        return replace(outcome, error=_accuracy_error(name_of(request, job), shared, sessions, graphs, verdict))
     candidate = Candidate(job.precision, TARGETS[job.target].devices, graphs, verdict)
     draft = _draft(job, shared, candidate, sessions, extras, searches)
     try:
@@ -251,7 +168,7 @@ def _accuracy_error(
 
 def _parts(job: Job, shared: Shared) -> tuple[tuple[Component, ...], dict[str, bytes], tuple[SearchRecord, ...]]:
     """Return the components to export, quantized if the job asks for it, with the recipe and how it was found."""
-    if not _is_quantized(job):
+    if not is_quantized(job):
         return shared.parts, {}, ()
 
     def show(stage: str, done: int, total: int) -> None:
@@ -280,7 +197,7 @@ def _export(job: Job, shared: Shared, parts: tuple[Component, ...], work: Path) 
 
 
 def _task(job: Job) -> ExportTask:
-    return ExportTask(job.target, _float_precisions(job))
+    return ExportTask(job.target, float_precisions(job))
 
 
 def _sessions(graphs: tuple[Graph, ...]) -> tuple[dict[ComponentName, Session], str, tuple[str, ...]]:

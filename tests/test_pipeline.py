@@ -11,9 +11,10 @@ import pytest
 from sam_export import open_bundle
 from sam_export.errors import AccuracyError, OutputError, RequestError, UnsupportedError
 from sam_export.exporters import TARGETS
+from sam_export.jobs import ExportRequest, Job, plan
 from sam_export.manifest import read_manifest
 from sam_export.models import SamModel
-from sam_export.pipeline import ExportRequest, Job, export_model, plan
+from sam_export.pipeline import export_model
 from sam_export.verification import Failed, Passed
 from sam_export.verify.pictures import Picture, picture_set
 from sam_export.verify.suite import Suite, build_suite

@@ -12,9 +12,10 @@ from rich.console import Console
 
 from ..errors import RequestError
 from ..exporters import TARGETS, ExportOptions
+from ..jobs import ExportRequest
 from ..models import DEFAULT_VARIANT, VARIANTS
 from ..models.cache import cache_folder
-from ..pipeline import REPORT_NAME, ExportRequest, Outcome, export_bundles
+from ..pipeline import REPORT_NAME, Outcome, export_bundles
 from ..quantize.plan import read_plan
 from ..quantize.recipes import QUANTIZED_PRECISIONS
 from ..quantize.request import QuantizeRequest

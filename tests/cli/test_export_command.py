@@ -13,9 +13,10 @@ from PIL import Image
 from sam_export.cli import main
 from sam_export.cli.export_command import exit_status, print_json
 from sam_export.errors import AccuracyError, NotVerifiableError, UnsupportedError
+from sam_export.jobs import Job
 from sam_export.models import VARIANTS
 from sam_export.models.cache import checkpoint_path
-from sam_export.pipeline import Job, Outcome
+from sam_export.pipeline import Outcome
 from sam_export.verify.pictures import picture_set
 
 from ..bundles import FAILED, PASSED

@@ -11,9 +11,10 @@ import torch
 
 from sam_export import models
 from sam_export.cli import main
+from sam_export.jobs import ExportRequest, Job
 from sam_export.models import SamModel
 from sam_export.models.loader import random_model
-from sam_export.pipeline import ExportRequest, Job, export_model
+from sam_export.pipeline import export_model
 from sam_export.verify.pictures import CROPS, picture_set
 from sam_export.verify.suite import build_suite
 

@@ -1,0 +1,99 @@
+"""What the user asked for, and the bundles that this means: planned, and refused, before any work is spent on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .bundle import require_free
+from .errors import RequestError, UnsupportedError
+from .exporters import TARGETS, ExportOptions, check_request, find_target
+from .models import find
+from .precision import combined, of_components
+from .quantize.recipes import FLOAT_OF_TARGET, OF_TARGET, QUANTIZED_PRECISIONS
+from .quantize.request import QuantizeRequest
+from .verify.limits import limits_for
+
+QUANTIZED = frozenset(QUANTIZED_PRECISIONS)
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What the user asked for. `precisions` empty: each target's default. A component's own override them."""
+
+    model: str
+    targets: tuple[str, ...]
+    out: Path
+    precisions: tuple[str, ...] = ()
+    encoder_precisions: tuple[str, ...] = ()
+    decoder_precisions: tuple[str, ...] = ()
+    checkpoint: Path | None = None
+    evaluation: Path | None = None
+    min_iou: float | None = None
+    overwrite: bool = False
+    options: ExportOptions = field(default_factory=ExportOptions)
+    quantization: QuantizeRequest = field(default_factory=QuantizeRequest)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One bundle to be."""
+
+    target: str
+    precision: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.target} {self.precision}"
+
+
+def plan(request: ExportRequest) -> tuple[Job, ...]:
+    """Return the jobs of a request that can be tried, or raise the first thing that is wrong with it."""
+    find(request.model)
+    if not request.targets:
+        raise RequestError(f"{request.model}: no target given; choose from {', '.join(TARGETS)} (--target)")
+    jobs = tuple(
+        Job(target, precision)
+        for target in dict.fromkeys(request.targets)
+        for precision in dict.fromkeys(_precisions(request, find_target(target).default_precision))
+    )
+    for job in jobs:
+        for precision in float_precisions(job):
+            check_request(job.target, precision, request.options)
+        limits_for(job.precision, request.min_iou)
+        require_free(request.out / name_of(request, job), overwrite=request.overwrite)
+    return jobs
+
+
+def _precisions(request: ExportRequest, default: str) -> tuple[str, ...]:
+    asked = combined(request.precisions, request.encoder_precisions, request.decoder_precisions, default)
+    return asked or (default,)
+
+
+def float_precisions(job: Job) -> tuple[str, ...]:
+    """Return what the layers of each component that no quantizer touches are exported in.
+
+    Raises:
+        RequestError: the precision names more than the two components.
+        UnsupportedError: the target cannot do the precision; the text lists those that it can.
+    """
+    return tuple(_float_precision(job.target, precision) for precision in of_components(job.precision).values())
+
+
+def _float_precision(target: str, precision: str) -> str:
+    floats, quantized_ones = find_target(target).precisions, OF_TARGET.get(target, ())
+    if precision in quantized_ones:
+        return FLOAT_OF_TARGET[target]
+    if precision not in floats:
+        raise UnsupportedError(
+            f"{target} cannot do {precision!r}; choose one of {', '.join((*floats, *quantized_ones))}"
+        )
+    return precision
+
+
+def is_quantized(job: Job) -> bool:
+    return not QUANTIZED.isdisjoint(of_components(job.precision).values())
+
+
+def name_of(request: ExportRequest, job: Job) -> str:
+    return bundle_name(request.model, job.target, job.precision)
