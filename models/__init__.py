@@ -19,7 +19,7 @@ from .cache import Progress, pull
 from .catalog import DEFAULT_VARIANT, VARIANTS
 from .components import Component
 from .layers import Migration
-from .loader import SamModel, ToUpstream, load_into
+from .loader import SamModel, ToUpstream, load_into, random_model
 from .plain import PlainModel, first_generation
 from .variants import Variant
 
@@ -36,6 +36,7 @@ __all__ = [
     "find",
     "load",
     "plain",
+    "untrained",
 ]
 
 
@@ -81,6 +82,16 @@ def load(variant: str | Variant, checkpoint: Path | None = None, progress: Progr
     family = FAMILIES[row.family]
     model = load_into(family.build(row), row, path, family.to_upstream)
     return model if checkpoint is None else replace(model, own_file=checkpoint.name)
+
+
+def untrained(variant: str | Variant, seed: int = 0) -> SamModel:
+    """Return the model with seeded random weights: no file is needed, and its masks mean nothing.
+
+    Raises:
+        RequestError: unknown variant.
+    """
+    row = find(variant) if isinstance(variant, str) else variant
+    return random_model(FAMILIES[row.family].build(row), row, seed=seed)
 
 
 def components(model: SamModel) -> tuple[Component, ...]:

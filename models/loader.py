@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..manifest import ModelCard, file_sha256
 from .loading import check_layout, read_checkpoint
 from .variants import Variant
 
+TABLE = re.compile(r"(embed|embed_window|embeddings(\.\d+)?|tokens?|gaussian_matrix)(\.weight)?$")
 ToUpstream = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 
@@ -22,7 +24,7 @@ class SamModel:
     """A plain torch module in eval mode and fp32, with upstream's key layout, and where its weights came from.
 
     `notes`: what was done to the file's keys to make them fit, for the user to see. `own_file`: the name of a user's
-    own checkpoint, None for the variant's.
+    own checkpoint, None for the variant's. `seed`: of random weights, None for a checkpoint's.
     """
 
     variant: Variant
@@ -31,14 +33,20 @@ class SamModel:
     weights_trained: bool
     notes: tuple[str, ...] = ()
     own_file: str | None = None
+    seed: int | None = None
 
     @property
     def card(self) -> ModelCard:
-        """Licence and source of the weights; of a user's own file nothing but its name is known."""
+        """Licence and source of the weights; of a user's own file nothing but its name is known.
+
+        Random weights belong to nobody, and the card must not name a checkpoint that had no part in them.
+        """
         row = self.variant
         licence, source = row.license, row.source.address
         if self.own_file is not None:
             licence, source = "that of the checkpoint's owner", f"--checkpoint {self.own_file}"
+        if self.seed is not None:
+            licence, source = "none, the weights are random", f"random weights of seed {self.seed}, not trained"
         return ModelCard(row.name, row.family, licence, source, self.checkpoint_sha256)
 
 
@@ -63,13 +71,12 @@ def load_into(module: nn.Module, variant: Variant, checkpoint: Path, to_upstream
 def random_model(module: nn.Module, variant: Variant, *, seed: int = 0) -> SamModel:
     """Return the module with seeded random weights of a trained one's scale; the hash is over its tensors."""
     generator = torch.Generator().manual_seed(seed)
+    digest = hashlib.sha256()
     for name, tensor in module.state_dict().items():
         if tensor.is_floating_point():
             tensor.copy_(_random_values(name, tensor, generator))
-    digest = hashlib.sha256()
-    for tensor in module.state_dict().values():
         digest.update(tensor.numpy().tobytes())
-    return SamModel(variant, module.eval().requires_grad_(False), digest.hexdigest(), weights_trained=False)
+    return SamModel(variant, module.eval().requires_grad_(False), digest.hexdigest(), weights_trained=False, seed=seed)
 
 
 def _without_unused(state: dict[str, Tensor], variant: Variant) -> dict[str, Tensor]:
@@ -77,10 +84,16 @@ def _without_unused(state: dict[str, Tensor], variant: Variant) -> dict[str, Ten
 
 
 def _random_values(name: str, tensor: Tensor, generator: torch.Generator) -> Tensor:
-    """Norm scales and variances lie around 1, matrices keep the size of what they multiply."""
+    """Return values that keep activations near 1 through any number of layers.
+
+    Scales of norms and variances lie around 1, matrices keep the size of what they multiply, and tables that are
+    added to activations (positions, tokens, labels) are as large as those.
+    """
     noise = torch.randn(tensor.shape, generator=generator)
-    if name.endswith(("running_var", "norm.weight", "bn.weight")) or (tensor.dim() == 1 and name.endswith("weight")):
+    if TABLE.search(name):
+        return noise
+    if name.endswith("running_var") or (tensor.dim() == 1 and name.endswith("weight")):
         return 1 + 0.1 * noise.clamp(-2, 2)
     if tensor.dim() <= 1:
         return 0.1 * noise
-    return noise / max(tensor[0].numel(), 1) ** 0.5 if "embed" not in name and "gaussian" not in name else noise
+    return noise / max(tensor[0].numel(), 1) ** 0.5

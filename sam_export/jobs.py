@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .bundle import require_free
+from .bundle import bundle_name, require_free
 from .errors import RequestError, UnsupportedError
 from .exporters import TARGETS, ExportOptions, check_request, find_target
 from .models import find
@@ -19,7 +19,10 @@ QUANTIZED = frozenset(QUANTIZED_PRECISIONS)
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What the user asked for. `precisions` empty: each target's default. A component's own override them."""
+    """What the user asked for. `precisions` empty: each target's default. A component's own override them.
+
+    `random_seed`: export seeded random weights instead of a checkpoint's.
+    """
 
     model: str
     targets: tuple[str, ...]
@@ -28,6 +31,7 @@ class ExportRequest:
     encoder_precisions: tuple[str, ...] = ()
     decoder_precisions: tuple[str, ...] = ()
     checkpoint: Path | None = None
+    random_seed: int | None = None
     evaluation: Path | None = None
     min_iou: float | None = None
     overwrite: bool = False
@@ -52,6 +56,7 @@ def plan(request: ExportRequest) -> tuple[Job, ...]:
     find(request.model)
     if not request.targets:
         raise RequestError(f"{request.model}: no target given; choose from {', '.join(TARGETS)} (--target)")
+    _check_weights(request)
     jobs = tuple(
         Job(target, precision)
         for target in dict.fromkeys(request.targets)
@@ -63,6 +68,17 @@ def plan(request: ExportRequest) -> tuple[Job, ...]:
         limits_for(job.precision, request.min_iou)
         require_free(request.out / name_of(request, job), overwrite=request.overwrite)
     return jobs
+
+
+def _check_weights(request: ExportRequest) -> None:
+    if request.random_seed is None:
+        return
+    if request.checkpoint is not None:
+        raise RequestError(
+            f"{request.model}: --random-weights and --checkpoint {request.checkpoint} exclude each other; give one"
+        )
+    if not 0 <= request.random_seed < 2**63:
+        raise RequestError(f"--random-weights {request.random_seed}: allowed: a seed from 0 to 2^63 - 1")
 
 
 def _precisions(request: ExportRequest, default: str) -> tuple[str, ...]:

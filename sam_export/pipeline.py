@@ -19,7 +19,7 @@ from .errors import AccuracyError, OutputError, SamExportError
 from .export_ahead import ExportAhead, Exported, ExportTask, export_parts
 from .exporters import TARGETS
 from .jobs import ExportRequest, Job, float_precisions, is_quantized, name_of, plan
-from .models import Component, SamModel, components, load
+from .models import Component, SamModel, components, load, untrained
 from .precision import of_components
 from .quantize.plan import encode_plan
 from .quantize.request import quantized
@@ -83,12 +83,18 @@ def export_bundles(request: ExportRequest, progress: Progress | None = None) -> 
     """
     jobs = plan(request)
     pictures = evaluation_pictures(request.evaluation) if request.evaluation else picture_set("gate")
-    model = load(request.model, request.checkpoint, progress)
+    model = _model(request, progress)
     parts = components(model)
     with _exports_ahead(parts, jobs, request) as ahead:
         suite = build_suite(model, pictures, progress=progress)
         shared = Shared(request, model, parts, suite, progress, ahead)
         return tuple(_attempt(job, shared) for job in jobs)
+
+
+def _model(request: ExportRequest, progress: Progress | None) -> SamModel:
+    if request.random_seed is not None:
+        return untrained(request.model, request.random_seed)
+    return load(request.model, request.checkpoint, progress)
 
 
 def _exports_ahead(

@@ -19,7 +19,7 @@ from ..pipeline import REPORT_NAME, Outcome, export_bundles
 from ..quantize.plan import read_plan
 from ..quantize.recipes import QUANTIZED_PRECISIONS
 from ..quantize.request import QuantizeRequest
-from ..verification import Passed
+from ..verification import Failed, Passed
 from ..verify.pictures import pictures_in
 from ..verify.summary_table import AccuracyRow, accuracy_table, render_accuracy_markdown
 from .arguments import given_path, number, whole_number
@@ -44,6 +44,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         )
     parser.add_argument(
         "--checkpoint", type=given_path, metavar="FILE", help="fine-tuned weights of the model's family"
+    )
+    parser.add_argument(
+        "--random-weights",
+        type=whole_number,
+        nargs="?",
+        const=0,
+        metavar="SEED",
+        help="export without a checkpoint: seeded random weights (seed 0), to try a model out; the bundle says so",
     )
     parser.add_argument(
         "--evaluation", type=given_path, metavar="DIR", help="your pictures to measure on, with ground truth if any"
@@ -92,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
         decoder_precisions=tuple(args.decoder_precision),
         out=args.out,
         checkpoint=args.checkpoint,
+        random_seed=args.random_weights,
         evaluation=args.evaluation,
         min_iou=args.min_iou,
         overwrite=args.overwrite,
@@ -147,11 +156,18 @@ def accuracy_rows(outcomes: Sequence[Outcome]) -> list[AccuracyRow]:
 def print_outcomes(outcomes: Sequence[Outcome], console: Console) -> None:
     """Print one row for each bundle, then where those that passed lie."""
     console.print(accuracy_table(accuracy_rows(outcomes)))
+    if any(_is_untrained(outcome) for outcome in outcomes):
+        console.print("The weights are random, not trained: logits were compared, and the masks mean nothing.")
     for outcome in outcomes:
         if outcome.bundle is not None and isinstance(outcome.verification, Passed):
             by = outcome.verification.measurement.evaluated_by
             line = f"{outcome.bundle}: evaluated by {by}; report: {outcome.bundle / REPORT_NAME}"
             console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _is_untrained(outcome: Outcome) -> bool:
+    verdict = outcome.verification
+    return isinstance(verdict, Passed | Failed) and not verdict.measurement.weights_trained
 
 
 def print_json(outcomes: Sequence[Outcome]) -> None:

@@ -14,6 +14,7 @@ from sam_export.cli import main
 from sam_export.cli.export_command import exit_status, print_json
 from sam_export.errors import AccuracyError, NotVerifiableError, UnsupportedError
 from sam_export.jobs import Job
+from sam_export.manifest import read_manifest
 from sam_export.models import VARIANTS
 from sam_export.models.cache import checkpoint_path
 from sam_export.pipeline import Outcome
@@ -123,3 +124,36 @@ def test_a_checkpoint_of_another_hash(
     assert "delete it, then run `sam-export pull lite_medsam`" in said
     assert said.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_random_weights_need_no_checkpoint_and_the_bundle_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SAM_EXPORT_CACHE", str(tmp_path / "empty cache"))
+    (tmp_path / "pictures").mkdir()
+    Image.fromarray(picture_set("gate")[-1].image).save(tmp_path / "pictures" / "one.png")
+    words = ["lite_medsam", "--random-weights", "3", "--target", "onnx", "-o", str(tmp_path / "out")]
+    assert main([*words, "--evaluation", str(tmp_path / "pictures")]) == 0
+    assert "random" in capsys.readouterr().out
+    manifest = read_manifest(tmp_path / "out" / "lite_medsam-onnx-fp32")
+    assert manifest.model.source == "random weights of seed 3, not trained"
+    assert not manifest.variants[0].accuracy.weights_trained
+    assert manifest.variants[0].accuracy.parity.min_logit_snr_db >= 80
+    assert "random weights of seed 3" in (tmp_path / "out" / "lite_medsam-onnx-fp32" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--random-weights", "--checkpoint", "file.pth"], "exclude each other"),
+        (["--random-weights", "-1"], "a seed from 0"),
+        (["--random-weights", "many"], "no whole number"),
+    ],
+    ids=["with a checkpoint", "negative", "no number"],
+)
+def test_random_weights_asked_for_wrongly(
+    words: list[str], text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["lite_medsam", "--target", "onnx", "-o", str(tmp_path / "out"), *words]) == 2
+    assert text in capsys.readouterr().err
