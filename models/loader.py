@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -96,4 +97,4 @@ def _random_values(name: str, tensor: Tensor, generator: torch.Generator) -> Ten
         return 1 + 0.1 * noise.clamp(-2, 2)
     if tensor.dim() <= 1:
         return 0.1 * noise
-    return noise / max(tensor[0].numel(), 1) ** 0.5
+    return noise / math.sqrt(max(tensor[0].numel(), 1))
