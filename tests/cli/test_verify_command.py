@@ -18,7 +18,7 @@ from sam_export.pipeline import export_model
 from sam_export.verify.pictures import CROPS, picture_set
 from sam_export.verify.suite import build_suite
 
-from ..conftest import tiny_variant
+from ..models.family_cases import tiny_vit_sam
 from ..verify.truth_folders import mask_png, picture, rectangles
 
 Capture = pytest.CaptureFixture[str]
@@ -74,7 +74,7 @@ def test_ground_truth_beside_the_pictures_is_measured(bundle: Path, tmp_path: Pa
 
 def test_other_weights_fail(bundle: Path, tiny_sam: SamModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same name and hash, but the reference computes something else: as if the engine were wrong."""
-    variant = tiny_variant()
+    variant = tiny_vit_sam()
     other = random_model(models.FAMILIES[variant.family].build(variant), variant, seed=8)
     impostor = dataclasses.replace(other, checkpoint_sha256=tiny_sam.checkpoint_sha256)
     monkeypatch.setattr("sam_export.models.load", lambda *_: impostor)
@@ -91,6 +91,6 @@ def test_another_checkpoint_is_refused(
 ) -> None:
     checkpoint = tmp_path / "other.pth"
     torch.save(tiny_sam.module.state_dict(), checkpoint)
-    monkeypatch.setitem(models.VARIANTS, "tiny_sam", tiny_variant())
+    monkeypatch.setitem(models.VARIANTS, "tiny_sam", tiny_vit_sam())
     assert main(["verify", str(bundle), "--checkpoint", str(checkpoint)]) == 2
     assert "give the right one with --checkpoint" in capsys.readouterr().err

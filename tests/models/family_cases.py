@@ -1,0 +1,48 @@
+"""A tiny variant of every family, for tests that must hold of each: random weights, pictures of 64 px, seconds.
+
+A family adds one function that returns its row shrunk, and one line in `FAMILY_CASES`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from sam_export.models.catalog.tiny_vit_sam import LITE_MEDSAM
+from sam_export.models.sam import DecoderConfig
+from sam_export.models.tiny_vit import TinyVitConfig
+from sam_export.models.variants import Variant
+
+TINY_DECODER = DecoderConfig(embedding_size=16, frame_size=64, dim=32, heads=4, mlp_dim=64)
+
+
+def tiny(row: Variant, name: str, encoder: object, decoder: object = TINY_DECODER, *, side: int = 64) -> Variant:
+    """Return a row for pictures of `side` px whose masks have `side` px too, and that answers to every prompt."""
+    return dataclasses.replace(
+        row,
+        name=name,
+        encoder=encoder,
+        decoder=decoder,
+        preprocessing=dataclasses.replace(row.preprocessing, image_hw=(side, side), prompt_frame_hw=(side, side)),
+        mask_rule=dataclasses.replace(
+            row.mask_rule, mask_hw=(64, 64), multimask_tokens=(1, 2, 3), prompts=("box", "point", "mask")
+        ),
+    )
+
+
+def tiny_vit_sam() -> Variant:
+    """A LiteMedSAM of 64 px; its wide windows take padding, its last ones do not."""
+    encoder = TinyVitConfig(
+        image_size=64,
+        patch_kernel=1,
+        patch_stride=1,
+        embed_dims=(32, 32, 64, 64),
+        depths=(1, 1, 1, 1),
+        window_sizes=(7, 7, 14, 7),
+        out_channels=32,
+    )
+    return tiny(LITE_MEDSAM, "tiny_sam", encoder)
+
+
+# Keyed by what the case shows; a family may have several.
+FAMILY_CASES: Mapping[str, Callable[[], Variant]] = {"tiny_vit_sam": tiny_vit_sam}
