@@ -36,6 +36,7 @@ __all__ = [
     "find",
     "load",
     "plain",
+    "require_licence",
     "untrained",
 ]
 
@@ -92,6 +93,16 @@ def untrained(variant: str | Variant, seed: int = 0) -> SamModel:
     """
     row = find(variant) if isinstance(variant, str) else variant
     return random_model(FAMILIES[row.family].build(row), row, seed=seed)
+
+
+def require_licence(variant: Variant, *, accepted: bool) -> None:
+    """Raise RequestError unless the terms of the weights' licence, if it has any, were accepted."""
+    if variant.license_terms is None or accepted:
+        return
+    raise RequestError(
+        f"{variant.name}: its weights have a licence to accept, {variant.full_license}; read it and give"
+        " --accept-license, or choose another model (`sam-export models`)"
+    )
 
 
 def components(model: SamModel) -> tuple[Component, ...]:

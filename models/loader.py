@@ -43,7 +43,7 @@ class SamModel:
         Random weights belong to nobody, and the card must not name a checkpoint that had no part in them.
         """
         row = self.variant
-        licence, source = row.license, row.source.address
+        licence, source = row.full_license, row.source.address
         if self.own_file is not None:
             licence, source = "that of the checkpoint's owner", f"--checkpoint {self.own_file}"
         if self.seed is not None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ..contract import MaskRule, Normalisation, Preprocessing
 from .sources import Source
 
+NOT_VERIFIED = "not checked against an independent implementation"
 SAM_MEAN_STD = Normalisation("mean_std", mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 
 # What Meta's SAM and all who kept its preprocessing do (segment-anything `utils/transforms.py`, `modeling/sam.py`).
@@ -36,6 +37,9 @@ class Variant:
     """One checkpoint. `unused_keys`: prefixes of tensors that the file holds and segmentation does not need.
 
     `description` is one sentence for users: what the model is for. `parameters` counts what is exported.
+    `license_terms`: what a licence asks for that a user must accept first, "non-commercial use only; ADDRESS" say.
+    `verified_against`: the independent implementation that tests compare the family's modules with, "transformers
+    SamModel" say; None where none can be had.
     `encoder`, `decoder`: sizes, of the types that the family's file asks for.
     """
 
@@ -53,3 +57,9 @@ class Variant:
     checkpoint_sha256: str | None = None
     git_blob: str | None = None
     unused_keys: tuple[str, ...] = ()
+    license_terms: str | None = None
+    verified_against: str | None = None
+
+    @property
+    def full_license(self) -> str:
+        return self.license if self.license_terms is None else f"{self.license}: {self.license_terms}"

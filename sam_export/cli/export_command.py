@@ -53,6 +53,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="SEED",
         help="export without a checkpoint: seeded random weights (seed 0), to try a model out; the bundle says so",
     )
+    parser.add_argument("--accept-license", action="store_true", help="where a model's licence has terms to accept")
     parser.add_argument(
         "--evaluation", type=given_path, metavar="DIR", help="your pictures to measure on, with ground truth if any"
     )
@@ -101,6 +102,7 @@ def run(args: argparse.Namespace) -> int:
         out=args.out,
         checkpoint=args.checkpoint,
         random_seed=args.random_weights,
+        license_accepted=args.accept_license,
         evaluation=args.evaluation,
         min_iou=args.min_iou,
         overwrite=args.overwrite,

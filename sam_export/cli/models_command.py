@@ -31,6 +31,8 @@ class ModelRow:
     description: str
     parameters: int
     license: str
+    license_terms: str | None
+    verified_against: str | None
     prompts: tuple[str, ...]
     source: str
     bytes: int | None
@@ -44,6 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     listing.set_defaults(run=_run_models)
     pulling = subparsers.add_parser("pull", help="fetch a model's weights into the cache, and verify them")
     pulling.add_argument("model", metavar="MODEL", help=f"one of {', '.join(VARIANTS)}")
+    pulling.add_argument("--accept-license", action="store_true", help="where a model's licence has terms to accept")
     pulling.add_argument("--json", action="store_true", help="print the result for machines")
     pulling.set_defaults(run=_run_pull)
 
@@ -53,7 +56,7 @@ def _run_models(args: argparse.Namespace) -> int:
 
 
 def _run_pull(args: argparse.Namespace) -> int:
-    return pull_model(args.model, Console(), as_json=args.json)
+    return pull_model(args.model, Console(), as_json=args.json, license_accepted=args.accept_license)
 
 
 def model_rows() -> tuple[ModelRow, ...]:
@@ -76,6 +79,7 @@ def list_models(console: Console, *, as_json: bool = False) -> int:
         console.print(
             f"\n[bold]{row.name}[/bold] ({row.family})  {escape(row.description)}",
             f"  {escape(row.source)}",
+            *_terms(row),
             sep="\n",
             soft_wrap=True,
         )
@@ -83,16 +87,17 @@ def list_models(console: Console, *, as_json: bool = False) -> int:
     return 0
 
 
-def pull_model(name: str, console: Console, *, as_json: bool = False) -> int:
+def pull_model(name: str, console: Console, *, as_json: bool = False, license_accepted: bool = False) -> int:
     """Fetch and verify one model's checkpoint with a progress bar, and print where it lies.
 
     Raises:
-        RequestError: unknown model.
+        RequestError: unknown model, or a licence whose terms were not accepted.
         CheckpointError: see `models.cache.pull`.
     """
-    from ..models import find
+    from ..models import find, require_licence
 
     variant = find(name)
+    require_licence(variant, accepted=license_accepted)
     try:
         with stage_progress(Console(stderr=True)) as progress:
             path = pull(variant, progress)
@@ -118,6 +123,8 @@ def _row(variant: Variant) -> ModelRow:
         description=variant.description,
         parameters=variant.parameters,
         license=variant.license,
+        license_terms=variant.license_terms,
+        verified_against=variant.verified_against,
         prompts=variant.mask_rule.prompts,
         source=variant.source.address,
         bytes=path.stat().st_size if path else variant.checkpoint_bytes,
@@ -134,6 +141,10 @@ def _cells(row: ModelRow) -> tuple[str, ...]:
         row.license,
         ", ".join(row.prompts),
     )
+
+
+def _terms(row: ModelRow) -> tuple[str, ...]:
+    return () if row.license_terms is None else (f"  needs --accept-license: {escape(row.license_terms)}",)
 
 
 def _print_json(console: Console, value: ModelRow | tuple[ModelRow, ...]) -> None:

@@ -106,3 +106,14 @@ def test_the_parsers_lead_to_the_commands(row: Variant, capsys: pytest.CaptureFi
         args = parser.parse_args(words)
         assert args.run(args) == 0
         assert "own_sam" in json.dumps(json.loads(capsys.readouterr().out))
+
+
+def test_a_licence_with_terms_is_accepted_first(
+    row: Variant, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(VARIANTS, "own_sam", dataclasses.replace(row, license_terms="no commercial use"))
+    with pytest.raises(RequestError, match="no commercial use; read it and give --accept-license"):
+        pull_model("own_sam", console)
+    list_models(console)
+    assert "needs --accept-license: no commercial use" in printed(console)
+    assert pull_model("own_sam", console, license_accepted=True) == 0
