@@ -3,6 +3,7 @@
 `open_bundle` gives a `Segmenter` over the engine of the bundle's target: onnxruntime, OpenVINO, or Core ML (macOS).
 """
 
+from .automatic import AutomaticMaskGenerator, MaskRecord
 from .bundle_reader import open_bundle
 from .engines import ENGINES, open_session
 from .images import read_image
@@ -11,7 +12,9 @@ from .selftest import SelfTestResult
 
 __all__ = [
     "ENGINES",
+    "AutomaticMaskGenerator",
     "EncodedPicture",
+    "MaskRecord",
     "Prediction",
     "Segmenter",
     "SelfTestResult",

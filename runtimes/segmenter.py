@@ -9,13 +9,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..contract import Array, EngineReport, FloatArray, ImageArray, MaskRule, Preprocessing, Session
 from ..errors import ContractError, RequestError
+from .automatic import AutomaticMaskGenerator, MaskRecord
+from .automatic_options import GeneratorKeywords
 from .images import image_array
 from .mask_choice import answering_tokens, fed_back
 from .postprocess import upsample
@@ -212,6 +214,17 @@ class Segmenter:
         tokens = answering_tokens(low_res, ious, self._mask_rule, multimask_output=multimask_output)
         prompts_of = np.arange(len(tokens))[:, np.newaxis]
         return ious[prompts_of, tokens], low_res[prompts_of, tokens]
+
+    def generate(self, image: ImageArray | PilImage, **options: Unpack[GeneratorKeywords]) -> list[MaskRecord]:
+        """Return the masks of everything in a picture; the current one stays.
+
+        `AutomaticMaskGenerator` with these options, which are upstream's.
+
+        Raises:
+            RequestError: an option that makes no sense; the text says what is allowed.
+            ImageError: as `set_image`.
+        """
+        return AutomaticMaskGenerator(self, **options).generate(image)
 
     def selftest(self) -> tuple[SelfTestResult, ...]:
         """Return the bundle's own cases with the IoU that this machine reaches; the current picture stays.
