@@ -7,7 +7,8 @@ from .automatic import AutomaticMaskGenerator, MaskRecord
 from .bundle_reader import open_bundle
 from .engines import ENGINES, open_session
 from .images import read_image
-from .segmenter import EncodedPicture, Prediction, Segmenter
+from .picture_model import EncodedPicture, Prediction
+from .segmenter import Segmenter
 from .selftest import SelfTestResult
 
 __all__ = [

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..contract import COMPONENT_NAMES, EngineOptions, Session
 from ..errors import BundleError, RequestError
 from ..manifest import BundleVariant, GraphEntry, Manifest, inside, read_manifest
+from .embedding_key import EmbeddingKey
 from .engines import open_session
 from .segmenter import Segmenter
 from .selftest import load_selftest
@@ -31,7 +32,9 @@ def open_bundle(path: Path | str, *, variant: str | None = None, options: Engine
     chosen = choose_variant(bundle, manifest, variant)
     selftest = load_selftest(bundle, manifest)
     sessions = {name: _open_graph(bundle, manifest.target, graph, options) for name, graph in chosen.graphs.items()}
-    return Segmenter(sessions, manifest.preprocessing, manifest.mask_rule, selftest=selftest)
+    card, outputs = manifest.model, chosen.graphs["image_encoder"].contract.outputs
+    key = EmbeddingKey(card.model, card.checkpoint_sha256, outputs)
+    return Segmenter(sessions, manifest.preprocessing, manifest.mask_rule, selftest=selftest, embedding_key=key)
 
 
 def choose_variant(bundle: Path, manifest: Manifest, name: str | None) -> BundleVariant:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ..contract import Array, ImageArray
-from ..errors import ImageError
+from ..errors import ImageError, RequestError
 
 # At 3 bytes a pixel 300 MB, and as much again for every full-size float mask.
 MAX_PIXELS = 100_000_000
@@ -64,6 +64,26 @@ def image_array(image: object) -> ImageArray:
     if way_out:
         raise ImageError(f"image: given {image.dtype} {list(image.shape)}; {ALLOWED}; {way_out}")
     return image
+
+
+def image_arrays(images: object) -> tuple[ImageArray, ...]:
+    """Return several pictures as `image_array` does each.
+
+    Raises:
+        RequestError: not a list, or an empty one.
+        ImageError: a picture that cannot be used; the text begins with its number, from 0.
+    """
+    if not isinstance(images, Sequence) or isinstance(images, str | bytes):
+        raise RequestError(f"images: given a {type(images).__name__}; give a list of pictures")
+    if not images:
+        raise RequestError("images: an empty list; give at least one picture")
+    found = []
+    for index, image in enumerate(images):
+        try:
+            found.append(image_array(image))
+        except ImageError as exc:
+            raise ImageError(f"picture {index}: {exc}") from exc
+    return tuple(found)
 
 
 def _way_out(image: Array) -> str | None:

@@ -7,6 +7,7 @@ decoder as it is, as it does upstream.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,8 @@ from ..errors import RequestError
 from .preprocess import to_prompt_frame
 
 BOX_OVERHANG = 1.0
+# Beyond all that a person clicks; each point costs the decoder as much memory as a mask.
+MAX_POINTS = 1024
 CALLER_LABELS = (PointLabel.BACKGROUND, PointLabel.FOREGROUND)
 BOX_LABELS = (PointLabel.BOX_TOP_LEFT, PointLabel.BOX_BOTTOM_RIGHT)
 
@@ -36,6 +39,21 @@ class Prompts:
     point_labels: NDArray[np.int64] | None = None
     boxes: NDArray[np.float64] | None = None
     mask_input: FloatArray | None = None
+
+    def __len__(self) -> int:
+        given = self.point_coords if self.point_coords is not None else self.boxes
+        return 0 if given is None else len(given)
+
+    def parts(self, at_once: int) -> Iterator[Prompts]:
+        """Yield the prompts in their order, so many at a time."""
+        for start in range(0, len(self), at_once):
+            part = slice(start, start + at_once)
+            yield Prompts(
+                point_coords=None if self.point_coords is None else self.point_coords[part],
+                point_labels=None if self.point_labels is None else self.point_labels[part],
+                boxes=None if self.boxes is None else self.boxes[part],
+                mask_input=None if self.mask_input is None else self.mask_input[part],
+            )
 
 
 def one_prompt(
@@ -189,6 +207,8 @@ def _points(
         raise RequestError(
             f"point_labels: {_count(labels.shape)} labels for {_count(coords.shape[:2])} points; give one label a point"
         )
+    if coords.shape[1] > MAX_POINTS:
+        raise RequestError(f"point_coords: {coords.shape[1]} points in one prompt, at most {MAX_POINTS}; give fewer")
     _check_labels(labels)
     height, width = original_hw
     outside = ((coords < 0) | (coords > (width, height))).any(axis=-1)

@@ -1,57 +1,35 @@
 """The `Segmenter`: the calls that SAM users know, over the two graphs of a bundle.
 
-Owns the order of the steps and the current picture. What a step does is in `images`, `preprocess`, `prompts` and
-`postprocess`; what runs a graph is a `Session`.
+Owns the current picture, or pictures. What runs the graphs is in `picture_model`, what a prompt must be in `prompts`.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Unpack
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ..contract import Array, EngineReport, FloatArray, ImageArray, MaskRule, Preprocessing, Session
-from ..errors import ContractError, RequestError
+from ..contract import FloatArray, ImageArray, MaskRule, Preprocessing, Session
+from ..errors import RequestError
 from .automatic import AutomaticMaskGenerator, MaskRecord
 from .automatic_options import GeneratorKeywords
-from .images import image_array
-from .mask_choice import answering_tokens, fed_back
-from .postprocess import upsample
-from .preprocess import prepare_image
-from .prompts import Prompts, check_prompts, decoder_feeds, one_prompt
-from .selftest import SelfTestResult, SelfTestSuite, engine_name, run_selftest
+from .embedding_file import read_embedding, write_embedding
+from .embedding_format import decode_embedding
+from .embedding_key import EmbeddingKey
+from .embedding_tensors import EmbeddingDtype
+from .images import image_arrays
+from .picture_model import EncodedPicture, PictureModel, Prediction
+from .picture_prompts import PartOfPictures, prompts_of_pictures
+from .prompts import check_prompts, one_prompt
+from .selftest import SelfTestResult, SelfTestSuite, run_selftest
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
 
 
-class Prediction(NamedTuple):
-    """Masks of one prompt; `predict_batch` puts an axis B before each.
-
-    Shapes:
-        masks            [C, H, W]  bool, in the caller's picture; float32 logits with `return_logits`
-        iou_predictions  [C]        float32, the model's own estimate of each mask's IoU
-        low_res_masks    [C, h, w]  float32 logits, fit for `mask_input`
-    """
-
-    masks: NDArray[np.bool_] | FloatArray
-    iou_predictions: FloatArray
-    low_res_masks: FloatArray
-
-
-@dataclass(frozen=True)
-class EncodedPicture:
-    """Encoder outputs of one picture, by name, and the picture's own height and width."""
-
-    original_hw: tuple[int, int]
-    features: Mapping[str, Array]
-
-
-class Segmenter:
+class Segmenter(PictureModel):
     """Answers prompts on a picture, as `SamPredictor` does, in pixels of the caller's picture.
 
         segmenter.set_image(image)
@@ -63,6 +41,7 @@ class Segmenter:
     Args:
         sessions: one a component: "image_encoder" and "mask_decoder".
         selftest: the bundle's own cases, for `selftest()`.
+        embedding_key: which embeddings fit, for `save_embedding` and `load_embedding`.
     """
 
     def __init__(
@@ -72,38 +51,32 @@ class Segmenter:
         mask_rule: MaskRule,
         *,
         selftest: SelfTestSuite | None = None,
+        embedding_key: EmbeddingKey | None = None,
     ) -> None:
-        missing = {"image_encoder", "mask_decoder"} - set(sessions)
-        if missing:
-            raise ContractError(f"segmenter: no session for {', '.join(sorted(missing))}; given: {sorted(sessions)}")
-        self._sessions = dict(sessions)
-        self._preprocessing = preprocessing
-        self._mask_rule = mask_rule
+        super().__init__(sessions, preprocessing, mask_rule)
         self._selftest = selftest
-        self._lock = threading.Lock()
-        self._picture: EncodedPicture | None = None
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        return self._preprocessing
-
-    @property
-    def mask_rule(self) -> MaskRule:
-        return self._mask_rule
-
-    @property
-    def reports(self) -> dict[str, EngineReport]:
-        """What each component's engine says that it really uses."""
-        return {component: session.report for component, session in self._sessions.items()}
+        self._embedding_key = embedding_key
+        self._pictures: tuple[EncodedPicture, ...] = ()
 
     @property
     def is_image_set(self) -> bool:
-        return self._picture is not None
+        return bool(self._pictures)
 
     @property
     def original_hw(self) -> tuple[int, int]:
         """Height and width of the current picture."""
         return self._current().original_hw
+
+    @property
+    def embedding_key(self) -> EmbeddingKey:
+        """Which embeddings fit this model.
+
+        Raises:
+            RequestError: the segmenter was not opened from a bundle.
+        """
+        if self._embedding_key is None:
+            raise RequestError("embedding: this segmenter was not opened from a bundle; use open_bundle")
+        return self._embedding_key
 
     def set_image(self, image: ImageArray | PilImage) -> None:
         """Encode a picture, uint8 [H, W, 3] RGB or a PIL image, and make it the current one.
@@ -111,22 +84,58 @@ class Segmenter:
         Raises:
             ImageError: anything else, or a PIL image that is transparent, deeper than 8 bits or not upright.
         """
-        self._picture = None  # a picture that cannot be used must not leave the earlier one to answer
-        self._picture = self.encode(image)
+        self._pictures = ()  # a picture that cannot be used must not leave the earlier one to answer
+        self._pictures = (self.encode(image),)
+
+    def set_image_batch(self, images: Sequence[ImageArray | PilImage]) -> None:
+        """Encode several pictures, of any sizes, for `predict_image_batch`; all of them, or none.
+
+        Raises:
+            RequestError: not a list of pictures, or an empty one.
+            ImageError: as `set_image`; the text says which.
+        """
+        self._pictures = ()
+        self._pictures = tuple(self.encode(image) for image in image_arrays(images))
 
     def reset_image(self) -> None:
-        """Forget the current picture."""
-        self._picture = None
+        """Forget the current picture, or pictures."""
+        self._pictures = ()
 
     def get_image_embedding(self) -> FloatArray:
         """Return `image_embeddings` of the current picture, [1, C, h, w]."""
         embeddings: FloatArray = self._current().features["image_embeddings"]
         return embeddings
 
-    def encode(self, image: ImageArray | PilImage) -> EncodedPicture:
-        """Return a picture encoded, without making it the current one."""
-        prepared = prepare_image(image_array(image), self._preprocessing)
-        return EncodedPicture(prepared.original_hw, self._run("image_encoder", {"image": prepared.tensor}))
+    def save_embedding(self, path: Path | str, dtype: EmbeddingDtype = "fp32") -> int:
+        """Write the current picture, encoded, to a `.semb` file, in place of an older one; return its size in bytes.
+
+        Args:
+            dtype: "fp32" as it is, "fp16", or "int8" with a grid a channel, a quarter of the size.
+
+        Raises:
+            RequestError: no current picture, an unknown dtype, or the segmenter was not opened from a bundle.
+            EmbeddingError: the features do not fit into the dtype.
+            OutputError: the file cannot be written.
+        """
+        return write_embedding(Path(path), self.embedding_key.embedding(self._current()), dtype)
+
+    def load_embedding(self, source: Path | str | bytes) -> None:
+        """Make an encoded picture the current one: a `.semb` file, or its bytes; no encoder runs.
+
+        Raises:
+            EmbeddingError: no `.semb`, a damaged one, or one of another checkpoint.
+            RequestError: the segmenter was not opened from a bundle.
+        """
+        self._pictures = ()
+        self._pictures = (self.read_embedding(source),)
+
+    def read_embedding(self, source: Path | str | bytes) -> EncodedPicture:
+        """Return an encoded picture for `decode`, without making it the current one; raises as `load_embedding`."""
+        key = self.embedding_key
+        if isinstance(source, bytes):
+            name = f"embedding of {len(source)} bytes"
+            return key.picture(decode_embedding(source, name), name)
+        return key.picture(read_embedding(Path(source)), str(source))
 
     def predict(
         self,
@@ -167,10 +176,11 @@ class Segmenter:
         multimask_output: bool = True,
         return_logits: bool = False,
     ) -> Prediction:
-        """Return the masks of B prompts on the current picture, from one call of the decoder.
+        """Return the masks of B prompts on the current picture, decoded together.
 
         Unlike upstream's `predict_torch` it takes pixels of the picture, not of the prompt frame. All prompts have the
-        same number of points: padding points take part in attention, so filling up would change the masks.
+        same number of points: padding points take part in attention, so filling up would change the masks. Hundreds
+        of prompts go through the decoder in parts, so that its memory is bounded.
 
         Shapes:
             point_coords  [B, N, 2]     (x, y) in pixels of the picture
@@ -193,27 +203,33 @@ class Segmenter:
         )
         return self.decode(picture, prompts, multimask_output=multimask_output, return_logits=return_logits)
 
-    def decode(
-        self, picture: EncodedPicture, prompts: Prompts, *, multimask_output: bool = True, return_logits: bool = False
-    ) -> Prediction:
-        """Return the masks of checked prompts on an encoded picture, with the axes of `predict_batch`."""
-        iou_predictions, low_res = self.decode_low_res(picture, prompts, multimask_output=multimask_output)
-        masks = self._masks(low_res, picture.original_hw, return_logits)
-        return Prediction(masks, iou_predictions, fed_back(low_res, self._mask_rule))
+    def predict_image_batch(
+        self,
+        point_coords: PartOfPictures = None,
+        point_labels: PartOfPictures = None,
+        boxes: PartOfPictures = None,
+        mask_input: PartOfPictures = None,
+        multimask_output: bool = True,
+        return_logits: bool = False,
+    ) -> tuple[Prediction, ...]:
+        """Return what `predict_batch` would for each picture of `set_image_batch`; every list has an entry a picture.
 
-    def decode_low_res(
-        self, picture: EncodedPicture, prompts: Prompts, *, multimask_output: bool = True
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return `iou_predictions` [B, C] and `low_res_masks` [B, C, h, w], for callers that upsample few of them.
+        All prompts are checked before the first is decoded.
 
-        The logits are the decoder's own, which `decode` clips where the rule says so.
+        Raises:
+            RequestError: no pictures are set, a list of another length, or a bad prompt; the text names the picture.
         """
-        feeds = decoder_feeds(prompts, picture.original_hw, self._preprocessing, self._mask_rule)
-        outputs = self._run("mask_decoder", {**picture.features, **feeds})
-        low_res, ious = (self._checked(outputs, name) for name in ("low_res_masks", "iou_predictions"))
-        tokens = answering_tokens(low_res, ious, self._mask_rule, multimask_output=multimask_output)
-        prompts_of = np.arange(len(tokens))[:, np.newaxis]
-        return ious[prompts_of, tokens], low_res[prompts_of, tokens]
+        pictures = self._pictures
+        if not pictures:
+            raise RequestError("segmenter: no pictures are set; call set_image_batch first")
+        sizes = [picture.original_hw for picture in pictures]
+        prompts = prompts_of_pictures(
+            (point_coords, point_labels, boxes, mask_input), original_sizes=sizes, rule=self._mask_rule
+        )
+        return tuple(
+            self.decode(picture, part, multimask_output=multimask_output, return_logits=return_logits)
+            for picture, part in zip(pictures, prompts, strict=True)
+        )
 
     def generate(self, image: ImageArray | PilImage, **options: Unpack[GeneratorKeywords]) -> list[MaskRecord]:
         """Return the masks of everything in a picture; the current one stays.
@@ -238,31 +254,9 @@ class Segmenter:
         return run_selftest(self, self._selftest)
 
     def _current(self) -> EncodedPicture:
-        picture = self._picture
-        if picture is None:
+        pictures = self._pictures
+        if len(pictures) > 1:
+            raise RequestError(f"segmenter: {len(pictures)} pictures are set; call predict_image_batch, or set_image")
+        if not pictures:
             raise RequestError("segmenter: no picture is set; call set_image first")
-        return picture
-
-    def _run(self, component: str, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        with self._lock:
-            return self._sessions[component].run(feeds)
-
-    def _checked(self, outputs: Mapping[str, Array], name: str) -> FloatArray:
-        """Return a decoder output as float32. NaN would pass every threshold as background, unseen."""
-        output: FloatArray = np.asarray(outputs[name], np.float32)
-        if not np.isfinite(output).all():
-            engine = engine_name(self._sessions["mask_decoder"].report)
-            raise ContractError(
-                f"mask_decoder on {engine}: {name} holds NaN or infinity, allowed: finite numbers; "
-                "run selftest(), and open the bundle on another device or in fp32"
-            )
-        return output
-
-    def _masks(
-        self, low_res: FloatArray, original_hw: tuple[int, int], return_logits: bool
-    ) -> NDArray[np.bool_] | FloatArray:
-        """Return [B, C, H, W]. Prompt by prompt, so that full-size logits exist for one prompt at a time."""
-        logits = (upsample(masks, original_hw, self._preprocessing, self._mask_rule) for masks in low_res)
-        if return_logits:
-            return np.stack(list(logits))
-        return np.stack([masks > self._mask_rule.threshold for masks in logits])
+        return pictures[0]

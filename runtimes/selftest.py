@@ -19,7 +19,8 @@ from .images import read_image
 from .prompts import one_prompt
 
 if TYPE_CHECKING:
-    from .segmenter import EncodedPicture, Segmenter
+    from .picture_model import EncodedPicture
+    from .segmenter import Segmenter
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from PIL import Image
 from ..contract import ImageArray, Session
 from ..errors import AccuracyError
 from ..manifest import FileEntry, SelfTest, SelfTestCase
-from ..runtimes.segmenter import EncodedPicture, Segmenter
+from ..runtimes.picture_model import EncodedPicture
+from ..runtimes.segmenter import Segmenter
 from ..runtimes.selftest import mask_iou
 from .gate import Sessions
 from .metrics import coverage

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sam_export.contract import FloatArray, MaskRule, Normalisation, Preprocessing
 from sam_export.errors import ContractError
-from sam_export.runtimes.postprocess import upsample
+from sam_export.runtimes.postprocess import axis_matrices, masks_in_picture, upsample
 from sam_export.runtimes.preprocess import fitted_hw
 
 
@@ -85,3 +85,31 @@ def test_logits_of_another_shape(shape: tuple[int, ...]) -> None:
     pre, rule = setting(64, 64)
     with pytest.raises(ContractError, match=r"the mask rule says \[M, 64, 64\]"):
         upsample(np.zeros(shape, np.float32), (5, 5), pre, rule)
+
+
+def blobs(mask: int, count: int) -> FloatArray:
+    """Smooth logits with outlines, whole tiles inside and outside, and numbers next to the threshold."""
+    rng = np.random.default_rng(9)
+    coarse = torch.from_numpy(rng.standard_normal((1, count, 5, 5)).astype(np.float32) * 8)
+    smooth: FloatArray = F.interpolate(coarse, (mask, mask), mode="bicubic", align_corners=False)[0].numpy()
+    smooth[0, : mask // 2] = np.float32(1e-7)
+    return smooth
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.5])
+@pytest.mark.parametrize(("mask", "frame", "original_hw"), GEOMETRIES.values(), ids=GEOMETRIES)
+def test_masks_are_the_thresholded_logits(
+    mask: int, frame: int, original_hw: tuple[int, int], threshold: float
+) -> None:
+    pre, rule = setting(mask, frame)
+    rule = dataclasses.replace(rule, threshold=threshold)
+    for low_res in (blobs(mask, 4), logits(mask), np.full((1, mask, mask), threshold, np.float32)):
+        expected = upsample(low_res, original_hw, pre, rule) > threshold
+        assert np.array_equal(masks_in_picture(low_res, original_hw, pre, rule), expected)
+
+
+def test_axis_matrices_give_the_same_logits() -> None:
+    pre, rule = setting(64, 256)
+    rows, columns = axis_matrices((120, 333), pre, rule)
+    low_res = logits(64)
+    assert np.abs(rows @ low_res @ columns.T - upsample(low_res, (120, 333), pre, rule)).max() < 1e-5
