@@ -31,7 +31,8 @@ from .prompts import Prompts
 if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
 
-    from .segmenter import EncodedPicture, Segmenter
+    from .picture_model import EncodedPicture
+    from .segmenter import Segmenter
 
 Progress = Callable[[int, int], None]
 Step = Callable[[int], None]
