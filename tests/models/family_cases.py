@@ -8,7 +8,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 
+from sam_export.models.catalog.efficient_sam import EFFICIENT_SAM_TI
 from sam_export.models.catalog.tiny_vit_sam import LITE_MEDSAM
+from sam_export.models.efficient_sam import EfficientSamConfig
 from sam_export.models.sam import DecoderConfig
 from sam_export.models.tiny_vit import TinyVitConfig
 from sam_export.models.variants import Variant
@@ -44,5 +46,12 @@ def tiny_vit_sam() -> Variant:
     return tiny(LITE_MEDSAM, "tiny_sam", encoder)
 
 
+def efficient_sam() -> Variant:
+    """An EfficientSAM of 64 px; its position table is stretched from 14 cells to 16."""
+    encoder = EfficientSamConfig(image_size=64, dim=48, heads=3, depth=2, patch_size=4, out_channels=32)
+    row = tiny(EFFICIENT_SAM_TI, "tiny_efficient_sam", encoder)
+    return dataclasses.replace(row, mask_rule=dataclasses.replace(row.mask_rule, prompts=("box", "point")))
+
+
 # Keyed by what the case shows; a family may have several.
-FAMILY_CASES: Mapping[str, Callable[[], Variant]] = {"tiny_vit_sam": tiny_vit_sam}
+FAMILY_CASES: Mapping[str, Callable[[], Variant]] = {"tiny_vit_sam": tiny_vit_sam, "efficient_sam": efficient_sam}
