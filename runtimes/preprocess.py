@@ -32,11 +32,21 @@ def prepare_image(image: ImageArray, pre: Preprocessing) -> PreparedImage:
     """
     original_hw = (image.shape[0], image.shape[1])
     height, width = fitted_hw(original_hw, pre.image_hw, pre.fit)
-    resized = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+    resized = _resized(image, height, width)
     canvas = np.empty((3, *pre.image_hw), np.float32)
     canvas[:] = _padding(resized, pre)
     canvas[:, :height, :width] = resized.transpose(2, 0, 1)
     return PreparedImage(canvas[np.newaxis], original_hw, (height, width))
+
+
+def _resized(image: ImageArray, height: int, width: int) -> ImageArray:
+    """Return the picture, uint8 [height, width, 3]: columns first, then rows, each rounded to uint8.
+
+    In one call Pillow 13 and later choose the order by the sizes (python-pillow/Pillow#9549), and grey levels depend
+    on it; runtimes in other languages and on older versions must find the same ones.
+    """
+    columns_done = Image.fromarray(image).resize((width, image.shape[0]), Image.Resampling.BILINEAR)
+    return np.asarray(columns_done.resize((width, height), Image.Resampling.BILINEAR))
 
 
 def fitted_hw(

@@ -83,9 +83,9 @@ class Preprocessing:
 
     `fit`: `letterbox` scales the longest side to the frame and pads right and bottom; `stretch` scales
     each side on its own. A letterboxed side is `floor(side * scale + 0.5)`, at least 1. `filter`: the resampling that
-    every runtime repeats, on uint8, rounded to uint8: `pillow_bilinear` is Pillow's antialiased triangle
-    filter. `padding`: the value that normalises to zero: `mean` (the mean colour) or `minimum` (the smallest value of
-    the resized picture, in all channels).
+    every runtime repeats, on uint8: `pillow_bilinear` is Pillow's antialiased triangle filter, over columns first,
+    then over rows, rounded to uint8 after each. `padding`: the value that normalises to zero: `mean` (the mean
+    colour) or `minimum` (the smallest value of the resized picture, in all channels).
     """
 
     image_hw: tuple[int, int]

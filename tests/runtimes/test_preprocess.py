@@ -41,7 +41,8 @@ def test_picture_is_resized_on_uint8_and_padded_right_and_bottom(shape: tuple[in
     image = np.random.default_rng(0).integers(9, 250, (*shape, 3), np.uint8)
     prepared = prepare_image(image, pre)
     height, width = prepared.resized_hw
-    resized = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+    columns_done = Image.fromarray(image).resize((width, shape[0]), Image.Resampling.BILINEAR)
+    resized = np.asarray(columns_done.resize((width, height), Image.Resampling.BILINEAR))
     assert prepared.tensor.shape == (1, 3, 64, 64)
     assert prepared.tensor.dtype == np.float32
     assert prepared.original_hw == shape
