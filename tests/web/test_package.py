@@ -1,0 +1,12 @@
+"""The web package by itself: its style, its types, and its pure functions against the goldens."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import Npm
+
+
+@pytest.mark.parametrize("script", ["lint", "types", "test"])
+def test_script(npm: Npm, script: str) -> None:
+    npm("run", script)
