@@ -121,7 +121,10 @@ class MaskDecoderComponent(nn.Module):
         return low_res_masks, iou_predictions
 
 
-def encoder_contract(preprocessing: Preprocessing, channels: int, cells: int) -> GraphContract:
+def encoder_contract(
+    preprocessing: Preprocessing, channels: int, cells: int, features: tuple[TensorSpec, ...] = ()
+) -> GraphContract:
+    """Return the image encoder's contract. `features`: what it gives beside `image_embeddings`."""
     height, width = preprocessing.image_hw
     image = TensorSpec(
         "image",
@@ -132,10 +135,20 @@ def encoder_contract(preprocessing: Preprocessing, channels: int, cells: int) ->
     embeddings = TensorSpec(
         "image_embeddings", (1, channels, cells, cells), "float32", "Image embeddings, computed once per picture"
     )
-    return GraphContract("image_encoder", (image,), (embeddings,))
+    return GraphContract("image_encoder", (image,), (embeddings, *features))
 
 
-def decoder_contract(channels: int, cells: int, rule: MaskRule) -> GraphContract:
+def decoder_contract(
+    channels: int,
+    cells: int,
+    rule: MaskRule,
+    features: tuple[TensorSpec, ...] = (),
+    scores: tuple[TensorSpec, ...] = (),
+) -> GraphContract:
+    """Return the mask decoder's contract.
+
+    `features`: what it takes from the encoder beside `image_embeddings`. `scores`: what it gives beside masks and IoUs.
+    """
     height, width = rule.mask_hw
     masks = 1 + max((rule.single_mask_token, *rule.multimask_tokens, 3))
     points = rule.point_slots or "N"
@@ -143,6 +156,7 @@ def decoder_contract(channels: int, cells: int, rule: MaskRule) -> GraphContract
         TensorSpec(
             "image_embeddings", (1, channels, cells, cells), "float32", "Image embeddings from the image encoder"
         ),
+        *features,
         TensorSpec("point_coords", ("B", points, 2), "float32", "Points (x, y) in pixels of the prompt frame"),
         TensorSpec(
             "point_labels",
@@ -163,6 +177,7 @@ def decoder_contract(channels: int, cells: int, rule: MaskRule) -> GraphContract
             "Mask logits: the single-mask token first, then the multimask ones",
         ),
         TensorSpec("iou_predictions", ("B", masks), "float32", "Predicted IoU of each mask"),
+        *scores,
     )
     return GraphContract("mask_decoder", inputs + mask if rule.takes_mask else inputs, outputs)
 

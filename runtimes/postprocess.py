@@ -42,6 +42,7 @@ def upsample(low_res: FloatArray, original_hw: tuple[int, int], pre: Preprocessi
 
     The same numbers as two calls of `torch.nn.functional.interpolate` (bilinear, `align_corners=False`, no
     antialias) with the crop between them. Source: `Sam.postprocess_masks` (facebookresearch/segment-anything).
+    Where the rule says `direct`, of one call. Source: `SAM2Transforms.postprocess_masks` (facebookresearch/sam2).
 
     Shapes:
         low_res   [M, h, w]  float32, logits at `rule.mask_hw`
@@ -115,10 +116,10 @@ class _Axis:
 
 
 def _axes(original_hw: tuple[int, int], pre: Preprocessing, rule: MaskRule) -> tuple[_Axis, _Axis]:
-    covered_hw = fitted_hw(original_hw, pre.prompt_frame_hw, pre.fit)
-    rows, columns = (
-        _Axis(*sizes) for sizes in zip(rule.mask_hw, pre.prompt_frame_hw, covered_hw, original_hw, strict=True)
-    )
+    # Left out, the frame is as large as the mask: interpolating to the same size changes nothing.
+    frame_hw = rule.mask_hw if rule.upsampling == "direct" else pre.prompt_frame_hw
+    covered_hw = fitted_hw(original_hw, frame_hw, pre.fit)
+    rows, columns = (_Axis(*sizes) for sizes in zip(rule.mask_hw, frame_hw, covered_hw, original_hw, strict=True))
     return rows, columns
 
 

@@ -117,7 +117,8 @@ class MaskRule:
     `threshold`. `padding_point`: when the runtime appends a point labelled PADDING.
     `prompts`: the kinds that the weights were trained to answer; others are accepted but not gated.
     `stability_fallback`: None where the single mask's token always answers. `low_res_limit`: low-res logits that a
-    caller gets, to feed back, are clipped to ± this; None where they are not.
+    caller gets, to feed back, are clipped to ± this; None where they are not. `upsampling`: `direct` leaves the prompt
+    frame out, and goes with a picture that is stretched.
     `takes_mask`: whether the decoder has `mask_input` at all. `point_slots`: a decoder that always gets this many
     points, box corners included; shorter prompts are filled up with padding points, whatever `padding_point` says.
     """
@@ -130,6 +131,7 @@ class MaskRule:
     prompts: tuple[Literal["box", "point", "mask"], ...]
     stability_fallback: StabilityFallback | None = None
     low_res_limit: float | None = None
+    upsampling: Literal["via_frame", "direct"] = "via_frame"
     takes_mask: bool = True
     point_slots: int | None = None
 

@@ -9,13 +9,17 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from sam_export.models.catalog.efficient_sam import EFFICIENT_SAM_TI
+from sam_export.models.catalog.sam2 import SAM2_1_HIERA_TINY
 from sam_export.models.catalog.tiny_vit_sam import LITE_MEDSAM
 from sam_export.models.efficient_sam import EfficientSamConfig
+from sam_export.models.hiera import HieraConfig
 from sam_export.models.sam import DecoderConfig
 from sam_export.models.tiny_vit import TinyVitConfig
 from sam_export.models.variants import Variant
 
 TINY_DECODER = DecoderConfig(embedding_size=16, frame_size=64, dim=32, heads=4, mlp_dim=64)
+# Of an encoder that takes 16 pixels for a cell.
+SMALL_CELLS = DecoderConfig(embedding_size=8, frame_size=128, dim=32, heads=4, mlp_dim=64)
 
 
 def tiny(row: Variant, name: str, encoder: object, decoder: object = TINY_DECODER, *, side: int = 64) -> Variant:
@@ -53,5 +57,18 @@ def efficient_sam() -> Variant:
     return dataclasses.replace(row, mask_rule=dataclasses.replace(row.mask_rule, prompts=("box", "point")))
 
 
+def sam2() -> Variant:
+    """A SAM 2 of 128 px: a block over the whole picture, windows that take padding, two stages that do not."""
+    encoder = HieraConfig(
+        image_size=128, embed_dim=16, stages=(1, 1, 2, 1), global_blocks=(3,), windows=(8, 4, 6, 3), background=5
+    )
+    row = tiny(SAM2_1_HIERA_TINY, "tiny_sam2", encoder, SMALL_CELLS, side=128)
+    return dataclasses.replace(row, mask_rule=dataclasses.replace(row.mask_rule, mask_hw=(32, 32)))
+
+
 # Keyed by what the case shows; a family may have several.
-FAMILY_CASES: Mapping[str, Callable[[], Variant]] = {"tiny_vit_sam": tiny_vit_sam, "efficient_sam": efficient_sam}
+FAMILY_CASES: Mapping[str, Callable[[], Variant]] = {
+    "tiny_vit_sam": tiny_vit_sam,
+    "efficient_sam": efficient_sam,
+    "sam2": sam2,
+}
