@@ -18,6 +18,8 @@ from .onnx_shapes import new_constant
 
 HALF, FLOAT = ir.DataType.FLOAT16, ir.DataType.FLOAT
 FLOAT16_MAX = float(np.finfo(np.float16).max)
+# Inputs, by their position, that the standard has as float32 whatever the op computes in.
+FLOAT_INPUTS = {"Resize": (2,)}
 
 
 def to_float16(model: ir.Model, keep_float32: Collection[str]) -> None:
@@ -29,6 +31,8 @@ def to_float16(model: ir.Model, keep_float32: Collection[str]) -> None:
     for node in list(model.graph):
         wanted = FLOAT if node.name in keep_float32 else HALF
         for index, value in enumerate(node.inputs):
+            if index in FLOAT_INPUTS.get(node.op_type, ()):
+                continue
             if value is not None and value.dtype in (HALF, FLOAT) and value.dtype != wanted:
                 node.replace_input_with(index, _as(model, value, wanted))
         _retype(node, wanted)

@@ -100,7 +100,8 @@ class HieraMlp(nn.Module):
 
 def pooled(x: Tensor) -> Tensor:
     """Return the largest of every 2 x 2 cells. [B, H, W, C] -> [B, H / 2, W / 2, C]."""
-    return F.max_pool2d(x.permute(0, 3, 1, 2), POOL).permute(0, 2, 3, 1)
+    # The stride is said: Core ML's converter does not know its default.
+    return F.max_pool2d(x.permute(0, 3, 1, 2), POOL, POOL).permute(0, 2, 3, 1)
 
 
 class HieraAttention(nn.Module):

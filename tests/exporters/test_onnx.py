@@ -271,6 +271,17 @@ def test_float16_of_a_mixed_graph_casts_at_the_border() -> None:
     assert model.graph.outputs[0].dtype == ir.DataType.FLOAT
 
 
+def test_float16_leaves_the_scales_of_a_resize_in_float32() -> None:
+    text = """<ir_version: 8, opset_import: ["":17]>
+    g (float[1, 1, 2, 2] x) => (float[1, 1, 4, 4] y) <float[4] scales = {1, 1, 2, 2}> { y = Resize(x, , scales) }"""
+    model = clean(ir.from_onnx_text(text))
+    to_float16(model, set())
+    (resize,) = (node for node in model.graph if node.op_type == "Resize")
+    assert resize.inputs[0].dtype == resize.outputs[0].dtype == ir.DataType.FLOAT16
+    assert resize.inputs[2].dtype == ir.DataType.FLOAT
+    onnx.checker.check_model(ir.to_proto(model), full_check=True)
+
+
 @pytest.mark.parametrize(("target", "precision"), [("tflite", "fp32"), ("onnx", "int3"), ("openvino", "bf16")])
 def test_unknown_target_or_precision_lists_what_there_is(
     parts: dict[str, Component], tmp_path: Path, target: str, precision: str

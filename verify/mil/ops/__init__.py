@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from torch import Tensor
 
 from ..inputs import OpInputs
-from . import compressed, elementwise, linear, normalise, shape
+from . import compressed, elementwise, linear, normalise, shape, spatial
 
 Handler = Callable[[OpInputs], Tensor | tuple[Tensor, ...]]
 
@@ -27,6 +27,13 @@ def merged(tables: Iterable[Mapping[str, Handler]]) -> dict[str, Handler]:
 
 
 HANDLERS: Mapping[str, Handler] = merged(
-    (elementwise.HANDLERS, linear.HANDLERS, normalise.HANDLERS, shape.HANDLERS, compressed.HANDLERS)
+    (
+        elementwise.HANDLERS,
+        linear.HANDLERS,
+        normalise.HANDLERS,
+        shape.HANDLERS,
+        spatial.HANDLERS,
+        compressed.HANDLERS,
+    )
 )
 VIEWS: frozenset[str] = shape.VIEWS | elementwise.VIEWS

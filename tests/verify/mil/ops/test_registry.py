@@ -6,11 +6,11 @@ import pytest
 
 from sam_export.verify.mil.ops import HANDLERS, VIEWS, elementwise, merged
 
-from . import test_compressed, test_elementwise, test_linear, test_normalise, test_shape
+from . import test_compressed, test_elementwise, test_linear, test_normalise, test_shape, test_spatial
 
 TESTED = {
     case.op
-    for module in (test_compressed, test_elementwise, test_linear, test_normalise, test_shape)
+    for module in (test_compressed, test_elementwise, test_linear, test_normalise, test_shape, test_spatial)
     for case in module.CASES
 }
 
