@@ -46,16 +46,19 @@ class Onnx:
         """
         del options
         model, recipe = build(component, precision)
-        _round_biases(model)
+        _for_integer_kernels(model)
         path = out_dir / f"{component.contract.component}.onnx"
         files = save(model, path)
         return Graph(component.contract, self.name, recipe, path, files)
 
 
-def _round_biases(model: ir.Model) -> None:
+def _for_integer_kernels(model: ir.Model) -> None:
+    """Bring what is rounded into the forms that onnxruntime has kernels for; OpenVINO wants it as it was."""
+    from .onnx_dynamic import multiply_in_integers
     from .onnx_quantized import round_biases
 
     round_biases(model)
+    multiply_in_integers(model)
 
 
 def build(component: Component, precision: str) -> tuple[ir.Model, Recipe]:

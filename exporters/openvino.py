@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from ..models.components import Component
 
 FLOAT32_REASON = "the model needs fp32 here at every precision"
+# How many neighbouring values of a row share a range. LiteMedSAM's encoder with 8-bit weights, SNR of its embeddings:
+# 28.1 dB with 64, 30.9 dB with no rounding of values; larger groups than a head's are not taken by its kernels.
+DYNAMIC_GROUP = "64"
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,11 @@ def _recipe(component: Component, precision: str) -> Recipe:
 def _convert(openvino: ModuleType, component: Component) -> Any:
     """Return the simplified `openvino.Model` of the component's ONNX graph."""
     from .onnx import build
+    from .onnx_dynamic import take_out_rounding
     from .openvino_passes import name_by_position, simplify
 
     onnx_model, _ = build(component, "fp32")
+    dynamic = take_out_rounding(onnx_model)
     try:
         model = openvino.Core().read_model(io.BytesIO(_serialised(onnx_model)))
         simplify(openvino, model)
@@ -86,6 +91,8 @@ def _convert(openvino: ModuleType, component: Component) -> Any:
             f"{component.contract.component} openvino: cannot convert its ONNX graph ({exc})"
         ) from exc
     name_by_position(model)
+    if dynamic:
+        model.set_rt_info(DYNAMIC_GROUP, ["runtime_options", "DYNAMIC_QUANTIZATION_GROUP_SIZE"])
     return model
 
 

@@ -33,6 +33,17 @@ def _onnxruntime(name: str, layer: Quantizable) -> LayerPlan:
     return LayerPlan(name, weights="int8", inputs="uint8", outputs="uint8")
 
 
+def _dynamic_onnxruntime(name: str, layer: Quantizable) -> LayerPlan:
+    """Linear layers alone have kernels for ranges that are found at each call."""
+    if isinstance(layer, nn.Linear):
+        return LayerPlan(name, weights="int8", inputs="dynamic")
+    return stored(name, layer) if _is_large(layer) else LayerPlan(name, reason=FLOAT_CONVOLUTION)
+
+
+def _dynamic_openvino(name: str, layer: Quantizable) -> LayerPlan:
+    return LayerPlan(name, weights="int8", inputs="dynamic") if isinstance(layer, nn.Linear) else stored(name, layer)
+
+
 def _openvino(name: str, _: Quantizable) -> LayerPlan:
     return LayerPlan(name, weights="int8", inputs="uint8")
 
@@ -52,6 +63,9 @@ def _is_large(layer: nn.Conv2d) -> bool:
 INTEGER_KERNELS: Mapping[str, Rule] = {"onnx": _onnxruntime, "openvino": _openvino}
 # What can have 8-bit inputs without a search.
 ROBUST: Mapping[str, Rule] = {"onnx": _onnxruntime, "openvino": _cells, "coreml": _cells}
+
+# Linear layers in integers by ranges found at each call.
+DYNAMIC: Mapping[str, Rule] = {"onnx": _dynamic_onnxruntime, "openvino": _dynamic_openvino}
 
 
 def layer_plans(component: Component, rule: Rule) -> tuple[LayerPlan, ...]:

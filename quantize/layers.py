@@ -7,12 +7,14 @@ what is simulated is what is exported.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
-from .grids import Grid
+from .grids import Grid, range_grid
 
 Quantizable = nn.Linear | nn.Conv2d
 
@@ -47,6 +49,27 @@ class RoundedTo(nn.Module):
         return torch.fake_quantize_per_channel_affine(x, self.scale, self.zero_point, self.axis, self.low, self.high)
 
 
+class _Dynamic(torch.autograd.Function):
+    """Rounds a tensor to the 8-bit grid of its own range, as ONNX's DynamicQuantizeLinear does."""
+
+    @staticmethod
+    def forward(_: FunctionCtx, x: Tensor) -> Tensor:
+        return range_grid(*torch.aminmax(x)).round(x)
+
+    @staticmethod
+    def symbolic(graph: Any, x: Any) -> Any:
+        codes, scale, zero_point = graph.op("DynamicQuantizeLinear", x, outputs=3)
+        return graph.op("DequantizeLinear", codes, scale, zero_point).setType(x.type())
+
+
+class RoundedDynamically(nn.Module):
+    """Rounds a tensor to a grid of its own range, taken at every call."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rounded: Tensor = _Dynamic.apply(x)  # type: ignore[no-untyped-call]  # torch leaves it without types
+        return rounded
+
+
 class QuantizedLayer(nn.Module):
     """A linear layer or convolution whose weights, and input and output if asked, are rounded.
 
@@ -63,7 +86,7 @@ class QuantizedLayer(nn.Module):
         self,
         source: Quantizable,
         weights: Grid,
-        inputs: Grid | None = None,
+        inputs: Grid | Literal["dynamic"] | None = None,
         outputs: Grid | None = None,
         divisor: Tensor | None = None,
     ) -> None:
@@ -76,7 +99,7 @@ class QuantizedLayer(nn.Module):
         # ONNX knows 8 bits with all 256 codes only; -128 stays unused.
         grid = Grid(weights.scale, weights.zero_point, -128, 127, axis=1 if transposed else 0)
         self.round_weight = RoundedTo(grid)
-        self.round_input = None if inputs is None else RoundedTo(inputs)
+        self.round_input = _rounding(inputs)
         self.round_output = None if outputs is None else RoundedTo(outputs)
         shape = (-1,) if transposed else (1, -1, 1, 1)
         self.register_buffer("factors", None if divisor is None else (1 / divisor).reshape(shape))
@@ -94,3 +117,9 @@ class QuantizedLayer(nn.Module):
         if conv is None:
             return x @ weight if self.bias is None else x @ weight + self.bias
         return F.conv2d(x, weight, self.bias, conv.stride, conv.padding, conv.dilation, conv.groups)
+
+
+def _rounding(inputs: Grid | Literal["dynamic"] | None) -> nn.Module | None:
+    if inputs is None:
+        return None
+    return RoundedDynamically() if inputs == "dynamic" else RoundedTo(inputs)

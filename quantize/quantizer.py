@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -99,7 +100,7 @@ class Quantizer:
         if plan.correct_biases and layer.bias is not None:
             rounded.bias = nn.Parameter(layer.bias + _mean_shift(layer.weight - weight, seen), requires_grad=False)
         rounded.weight = nn.Parameter(weight, requires_grad=False)
-        inputs = _values_grid(seen.inputs, plan, per_channel=is_depthwise(layer)) if wanted.inputs != "float" else None
+        inputs = _inputs_grid(layer, wanted, plan, seen)
         outputs = _values_grid(seen.outputs, plan, per_channel=False) if wanted.outputs != "float" else None
         return QuantizedLayer(rounded, grid, inputs, outputs, divisor)
 
@@ -164,6 +165,18 @@ def _spread(lost: Tensor, seen: LayerObservation) -> Tensor:
     if first.dim() == 2:
         return torch.einsum("ci,cij,cj->c", lost, second, lost) - (lost * first).sum(1).square()
     return ((lost @ second) * lost).sum(1) - (lost @ first).square()
+
+
+def _inputs_grid(
+    layer: Quantizable, wanted: LayerPlan, plan: ComponentPlan, seen: LayerObservation
+) -> Grid | Literal["dynamic"] | None:
+    match wanted.inputs:
+        case "float":
+            return None
+        case "dynamic":
+            return "dynamic"
+        case "uint8":
+            return _values_grid(seen.inputs, plan, per_channel=is_depthwise(layer))
 
 
 def _values_grid(seen: TensorRange, plan: ComponentPlan, *, per_channel: bool) -> Grid:

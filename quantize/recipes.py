@@ -3,6 +3,7 @@
     w8           8-bit weights, float compute
     w6, w4       weights out of a table of 64 or 16 numbers a layer, or 8 bits where those cost the masks too much
     w8a8         8-bit weights, and 8-bit inputs where those harm little, ranges from calibration
+    w8a8-dynamic 8-bit weights, and 8-bit inputs of linear layers by the range that each call's values have
     int8, auto   found by search, starting from 8-bit inputs wherever the target's engine has integer kernels
 
 Adding a precision is a line in `PRECISIONS` or `ALLOCATED`; a target that can do it lists it in `OF_TARGET`.
@@ -16,7 +17,7 @@ from importlib.util import find_spec
 
 from ..errors import UnsupportedError
 from ..models import Component
-from .kernels import INTEGER_KERNELS, ROBUST, layer_plans, stored
+from .kernels import DYNAMIC, INTEGER_KERNELS, ROBUST, layer_plans, stored
 from .plan import ComponentPlan, Compute, LayerPlan, Weights
 
 Start = Callable[[Component, str], ComponentPlan]
@@ -35,6 +36,13 @@ def _weights_only(component: Component, target: str) -> ComponentPlan:
 
 def _integer(component: Component, target: str) -> ComponentPlan:
     return replace(_rounded(target, layer_plans(component, ROBUST[target])), smoothing=SMOOTHING)
+
+
+def _dynamic(component: Component, target: str) -> ComponentPlan:
+    """OpenVINO takes a range for each few values of a row, where no outlier of another channel reaches: no migration
+    is needed there, and none of the products that it may leave in the graph."""
+    plan = _rounded(target, layer_plans(component, DYNAMIC[target]))
+    return plan if target == "openvino" else replace(plan, smoothing=SMOOTHING)
 
 
 def _rounded(target: str, layers: tuple[LayerPlan, ...]) -> ComponentPlan:
@@ -61,6 +69,7 @@ class Allocation:
 PRECISIONS: Mapping[str, Start] = {
     "w8": _weights_only,
     "w8a8": _integer,
+    "w8a8-dynamic": _dynamic,
     "int8": _fastest,
     "auto": _fastest,
 }
@@ -70,8 +79,8 @@ ALLOCATED: Mapping[str, Allocation] = {
 }
 QUANTIZED_PRECISIONS = (*PRECISIONS, *ALLOCATED)
 OF_TARGET: Mapping[str, tuple[str, ...]] = {
-    "onnx": ("w8", "w8a8", "int8", "auto"),
-    "openvino": ("w8", "w8a8", "int8", "auto"),
+    "onnx": ("w8", "w8a8", "w8a8-dynamic", "int8", "auto"),
+    "openvino": ("w8", "w8a8", "w8a8-dynamic", "int8", "auto"),
     "coreml": ("w8", "w6", "w4", "w8a8", "int8", "auto"),
 }
 

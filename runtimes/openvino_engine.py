@@ -21,6 +21,8 @@ from .contract_checks import GraphTensor, check_feeds, check_graph, check_option
 
 PRECISIONS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 CAPABILITIES = {"fp32": "FP32", "fp16": "FP16", "bf16": "BF16"}
+# Where an IR says by itself that its linear layers' inputs are to be rounded at each call, and how.
+DYNAMIC_RANGES = ["runtime_options", "DYNAMIC_QUANTIZATION_GROUP_SIZE"]
 DTYPES = {"f32": "float32", "f16": "float16", "u8": "uint8"}
 
 
@@ -114,7 +116,7 @@ def _compile(core: Any, path: Path, model: Any, device: str, options: EngineOpti
         "NUM_STREAMS": 1,
     }
     has = core.get_property(device, "SUPPORTED_PROPERTIES")
-    if "DYNAMIC_QUANTIZATION_GROUP_SIZE" in has:
+    if "DYNAMIC_QUANTIZATION_GROUP_SIZE" in has and not model.has_rt_info(DYNAMIC_RANGES):
         config["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0  # else activations of compressed weights become int8 unasked
     if "ENABLE_CPU_PINNING" in has:
         config["ENABLE_CPU_PINNING"] = False  # else sessions of one thread each all share the first core
