@@ -62,7 +62,8 @@ def clipped_range(counts: Tensor, low: float, high: float, how: str) -> tuple[fl
 
     Args:
         counts: [bins], of values from `low` to `high`.
-        how: `percentile` leaves out the outermost values; `mse` what makes the squared error least; `minmax` nothing.
+        how: `percentile` leaves out the outermost values; `mse` what makes the squared error least; `mask` the same
+            of a histogram in which values count for what the masks mind; `minmax` nothing.
     """
     if how == "minmax" or high <= low:
         return low, high

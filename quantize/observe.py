@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -27,11 +27,13 @@ MAX_VALUES = 2**18
 
 @dataclass(eq=False)
 class TensorRange:
-    """`low`, `high`: of the whole tensor, float. `channel_low`, `channel_high`: [C]. `counts`: [BINS]."""
+    """`low`, `high`: of the whole tensor, float. `channel_low`, `channel_high`: [C]. `counts`, `weighted`: [BINS],
+    a histogram of the values, and one of what the masks mind."""
 
     channel_low: Tensor
     channel_high: Tensor
     counts: Tensor
+    weighted: Tensor = field(default_factory=lambda: torch.zeros(BINS))
 
     @property
     def low(self) -> float:
@@ -82,14 +84,45 @@ def observe(module: nn.Module, feeds: Callable[[], Feeds]) -> Mapping[str, Layer
     return found
 
 
-def count_values(module: nn.Module, feeds: Callable[[], Feeds], found: Mapping[str, LayerObservation]) -> None:
-    """Fill the histograms of what was observed, in place; `feeds` as for `observe`."""
+def count_values(
+    module: nn.Module,
+    feeds: Callable[[], Feeds],
+    found: Mapping[str, LayerObservation],
+    gradients: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Fill the histograms of what was observed, in place; `feeds` as for `observe`.
 
-    def visit(name: str, _: Quantizable, x: Tensor, y: Tensor) -> None:
-        for seen, values in ((found[name].inputs, x), (found[name].outputs, y)):
-            seen.counts += torch.histc(_thinned(values.flatten(), MAX_VALUES), BINS, seen.low, seen.high)
+    With `gradients`, the masks' squared ones by each layer's output channels [out], a value counts for as much as the
+    masks mind an error in its channel: `weighted`, otherwise `counts`.
+    """
+
+    def visit(name: str, layer: Quantizable, x: Tensor, y: Tensor) -> None:
+        inputs, outputs = found[name].inputs, found[name].outputs
+        if gradients is None:
+            for seen, values in ((inputs, x), (outputs, y)):
+                seen.counts += torch.histc(_thinned(values.flatten(), MAX_VALUES), BINS, seen.low, seen.high)
+        elif name in gradients:
+            inputs.weighted += _weighted_counts(inputs, x, _axis(layer, x), input_weights(layer, gradients[name]))
+            outputs.weighted += _weighted_counts(outputs, y, _axis(layer, y), gradients[name].float())
 
     _go_through(module, feeds, visit)
+
+
+def input_weights(layer: Quantizable, gradient: Tensor) -> Tensor:
+    """Return how much the masks mind an error in each input channel, [in]: through each weight to each output."""
+    squared = layer.weight.double().square().flatten(2).sum(2) if layer.weight.dim() > 2 else layer.weight.square()
+    return (gradient @ squared.double() if not is_depthwise(layer) else gradient * squared.double()[:, 0]).float()
+
+
+def _weighted_counts(seen: TensorRange, values: Tensor, axis: int, weights: Tensor) -> Tensor:
+    """Return the histogram in which a value counts for its channel's weight, [BINS]."""
+    shape = [1] * values.dim()
+    shape[axis] = -1
+    of_values = weights.reshape(shape).expand_as(values)
+    chosen, weight = _thinned(values.flatten(), MAX_VALUES), _thinned(of_values.flatten(), MAX_VALUES)
+    width = max(seen.high - seen.low, 1e-12) / BINS
+    bins = ((chosen - seen.low) / width).long().clamp(0, BINS - 1)
+    return torch.zeros(BINS).index_add_(0, bins, weight)
 
 
 def _go_through(module: nn.Module, feeds: Callable[[], Feeds], visit: Visit) -> None:
@@ -140,9 +173,14 @@ def _on_call(visit: Visit, name: str, layer: Quantizable, inputs: Sequence[Tenso
 
 def _extremes(layer: Quantizable, values: Tensor) -> tuple[Tensor, Tensor]:
     """Return the least and the largest value of each channel."""
-    axis = 1 if isinstance(layer, nn.Conv2d) else values.dim() - 1
+    axis = _axis(layer, values)
     others = tuple(index for index in range(values.dim()) if index != axis)
     return values.amin(others), values.amax(others)
+
+
+def _axis(layer: Quantizable, values: Tensor) -> int:
+    """Return which axis of a layer's input or output holds the channels."""
+    return 1 if isinstance(layer, nn.Conv2d) else values.dim() - 1
 
 
 def _range(layer: Quantizable, values: Tensor) -> TensorRange:

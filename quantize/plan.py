@@ -17,7 +17,7 @@ from ..errors import RequestError
 
 Weights = Literal["float", "int8", "int4", "lut6", "lut4"]
 Values = Literal["float", "uint8", "dynamic"]
-Ranges = Literal["minmax", "percentile", "mse"]
+Ranges = Literal["minmax", "percentile", "mse", "mask"]
 Rounding = Literal["nearest", "gptq"]
 Compute = Literal["fp32", "bf16", "fp16"]
 
@@ -47,10 +47,11 @@ class ComponentPlan:
     """All layers of one component, and how their numbers are found.
 
     `compute`: what everything that is not rounded computes in. `ranges`: how the range of a rounded input is taken
-    from calibration. `rounding`: `gptq` rounds each weight so that the layer's output moves least on the calibration
-    pictures. `smoothing`: the exponent of the migration from inputs to weights before rounding, 0 for none.
-    `correct_biases`: whether what rounding adds to a layer's mean output is taken out of its bias. `float32`: modules
-    that compute in fp32 whatever `compute` says, by dotted path.
+    from calibration: all of it, without the outermost values, with the least squared error, or with the least that the
+    masks' gradients mind. `rounding`: `gptq` rounds each weight so that the layer's output moves least on the
+    calibration pictures. `smoothing`: the exponent of the migration from inputs to weights before rounding, 0 for
+    none. `correct_biases`: whether what rounding adds to a layer's mean output is taken out of its bias. `float32`:
+    modules that compute in fp32 whatever `compute` says, by dotted path.
     """
 
     compute: Compute = "fp32"

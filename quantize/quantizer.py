@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Literal
@@ -13,11 +14,12 @@ from torch import Tensor, nn
 from ..errors import RequestError
 from ..models import Component
 from .calibration import Calibration
+from .gradients import Gradients
 from .grids import Grid, clipped_range, range_grid, weight_grid
 from .layers import Quantizable, QuantizedLayer, is_depthwise, quantizable_layers
 from .observe import LayerObservation, TensorRange, count_values, observe
 from .palettize import PALETTES, Palette, PalettizedLayer, palettize, require_palettizable
-from .plan import WEIGHT_BITS, ComponentPlan, LayerPlan, Rounding, Weights
+from .plan import WEIGHT_BITS, ComponentPlan, LayerPlan, Ranges, Rounding, Weights
 from .rounding import round_gptq
 from .smoothing import smooth
 
@@ -39,10 +41,14 @@ class Quantizer:
     Rounded weights are remembered: a search asks for the same layer again and again.
     """
 
-    def __init__(self, component: Component, calibration: Calibration) -> None:
+    def __init__(
+        self, component: Component, calibration: Calibration, gradients: Callable[[], Gradients] | None = None
+    ) -> None:
+        """`gradients`: makes the masks' gradients, for plans whose ranges go by them."""
         self.component = component
         self._feeds = partial(calibration.feeds, component)
-        self._counted = False
+        self._gradients = gradients
+        self._counted: set[Ranges] = {"minmax"}
         self.seen = observe(component.module, self._feeds)
         self._rounded: dict[Remembered, tuple[Grid, Tensor]] = {}
         self._palettes: dict[Remembered, Palette] = {}
@@ -67,9 +73,21 @@ class Quantizer:
         return replace(self.component, module=module.eval(), float32_modules=kept)
 
     def _count_if_needed(self, plan: ComponentPlan) -> None:
-        if plan.ranges != "minmax" and not self._counted:
-            count_values(self.component.module, self._feeds, self.seen)
-            self._counted = True
+        """Histograms are made when a plan first needs them; one of all values serves two ways to clip."""
+        if plan.ranges in self._counted:
+            return
+        count_values(self.component.module, self._feeds, self.seen, self._mask_gradients(plan))
+        self._counted |= {"mask"} if plan.ranges == "mask" else {"percentile", "mse"}
+
+    def _mask_gradients(self, plan: ComponentPlan) -> Gradients | None:
+        if plan.ranges != "mask":
+            return None
+        if self._gradients is None:
+            raise RequestError(
+                f"{self.component.contract.component}: the recipe's ranges go by the masks, whose gradients were not "
+                "given; allowed without: minmax, percentile, mse"
+            )
+        return self._gradients()
 
     def output_error(self, wanted: LayerPlan, rounding: Rounding) -> Tensor:
         """Return the mean squared error of each output channel of a layer whose weight is stored so, [out], float64.
@@ -183,6 +201,6 @@ def _values_grid(seen: TensorRange, plan: ComponentPlan, *, per_channel: bool) -
     if per_channel:
         return range_grid(seen.channel_low, seen.channel_high, axis=1)
     # Histograms are of inputs as they were; a smoothed range has no outliers left to clip.
-    ranges = plan.ranges if seen.counts.any() else "minmax"
-    low, high = clipped_range(seen.counts, seen.low, seen.high, ranges)
+    counts = seen.weighted if plan.ranges == "mask" else seen.counts
+    low, high = clipped_range(counts, seen.low, seen.high, plan.ranges if counts.any() else "minmax")
     return range_grid(torch.tensor(low), torch.tensor(high))

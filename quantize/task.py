@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from ..contract import ComponentName
@@ -80,7 +81,8 @@ class Task:
         known, key = self.request.seen.quantizers, (part, hashes(self.pictures))
         if key not in known:
             self.show(f"{part.contract.component}: calibrate", 0, 1)
-            known[key] = Quantizer(part, Calibration(self.model, self.pictures))
+            gradients = partial(self.gradients, part.contract.component)
+            known[key] = Quantizer(part, Calibration(self.model, self.pictures), gradients)
             self.show(f"{part.contract.component}: calibrate", 1, 1)
         return known[key]
 
