@@ -44,7 +44,8 @@ def _dynamic_openvino(name: str, layer: Quantizable) -> LayerPlan:
     return LayerPlan(name, weights="int8", inputs="dynamic") if isinstance(layer, nn.Linear) else stored(name, layer)
 
 
-def _openvino(name: str, _: Quantizable) -> LayerPlan:
+def everything(name: str, _: Quantizable) -> LayerPlan:
+    """What a tool does that leaves nothing out."""
     return LayerPlan(name, weights="int8", inputs="uint8")
 
 
@@ -60,7 +61,7 @@ def _is_large(layer: nn.Conv2d) -> bool:
 
 
 # Everything that the engine has integer kernels for: where a search starts.
-INTEGER_KERNELS: Mapping[str, Rule] = {"onnx": _onnxruntime, "openvino": _openvino}
+INTEGER_KERNELS: Mapping[str, Rule] = {"onnx": _onnxruntime, "openvino": everything}
 # What can have 8-bit inputs without a search.
 ROBUST: Mapping[str, Rule] = {"onnx": _onnxruntime, "openvino": _cells, "coreml": _cells}
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -33,22 +34,35 @@ def search_plans(
     task: Task, parts: Sequence[Component]
 ) -> tuple[dict[ComponentName, ComponentPlan], tuple[SearchRecord, ...]]:
     """Search each component beside the float other one, whose session both searches share."""
-    suite = build_suite(task.model, picture_set("search"), progress=task.progress)
     plans: dict[ComponentName, ComponentPlan] = {}
     records: list[SearchRecord] = []
-    with tempfile.TemporaryDirectory(prefix="sam-export-") as folder:
-        floats = _float_sessions(task, Path(folder))
+    with benches(task) as of_component:
         for part in parts:
             name = part.contract.component
-            partner = next(session for other, session in floats.items() if other != name)
-            bench = Bench(name, task.target, FLOAT_OF_TARGET[task.target], task.options, suite, floats[name], partner)
-            plans[name], record = _search(task, part, bench)
+            plans[name], record = _search(task, part, of_component[name])
             records.append(record)
     for name in plans:
         state_file = _state_file(task, name)
         if state_file is not None:
             state_file.unlink(missing_ok=True)  # done: the next search measures anew
     return plans, tuple(records)
+
+
+@contextmanager
+def benches(task: Task) -> Iterator[Mapping[ComponentName, Bench]]:
+    """Yield where tries of each component are measured: on the search set, the other component in float."""
+    suite = build_suite(task.model, picture_set("search"), progress=task.progress)
+    base = FLOAT_OF_TARGET[task.target]
+    with tempfile.TemporaryDirectory(prefix="sam-export-") as folder:
+        floats = _float_sessions(task, Path(folder))
+        yield {
+            name: Bench(name, task.target, base, task.options, suite, session, *_others(floats, name))
+            for name, session in floats.items()
+        }
+
+
+def _others(floats: Mapping[ComponentName, Session], name: ComponentName) -> list[Session]:
+    return [session for other, session in floats.items() if other != name]
 
 
 def _search(task: Task, part: Component, bench: Bench) -> tuple[ComponentPlan, SearchRecord]:

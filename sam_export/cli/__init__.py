@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = {
     "inspect": "inspect_command",
     "verify": "verify_command",
     "segment": "segment_command",
+    "ablate": "ablate_command",
 }
 DEFAULT_COMMAND = "export"
 INTERRUPTED = 130
@@ -44,6 +45,7 @@ commands:
   inspect   show what is in a bundle, and how well it did
   verify    measure a bundle again, on this machine
   segment   segment a picture with a bundle
+  ablate    show what each technique of int8 brings
 
 `sam-export COMMAND --help` explains one; `sam-export --version` prints the version.
 """
