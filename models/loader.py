@@ -48,7 +48,7 @@ class SamModel:
             licence, source = "that of the checkpoint's owner", f"--checkpoint {self.own_file}"
         if self.seed is not None:
             licence, source = "none, the weights are random", f"random weights of seed {self.seed}, not trained"
-        return ModelCard(row.name, row.family, licence, source, self.checkpoint_sha256)
+        return ModelCard(row.name, row.family, licence, source, self.checkpoint_sha256, self.seed)
 
 
 def load_into(module: nn.Module, variant: Variant, checkpoint: Path, to_upstream: ToUpstream | None = None) -> SamModel:

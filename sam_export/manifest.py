@@ -99,13 +99,14 @@ class SelfTest:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Where the weights came from and what they may be used for."""
+    """Where the weights came from and what they may be used for. `seed`: of random weights, None for trained ones."""
 
     model: str
     family: str
     license: str
     source: str
     checkpoint_sha256: str
+    seed: int | None = None
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def export_bundles(request: ExportRequest, progress: Progress | None = None) -> 
     model = _model(request, progress)
     parts = components(model)
     with _exports_ahead(parts, jobs, request) as ahead:
-        suite = build_suite(model, pictures, progress=progress)
+        suite = build_suite(model, pictures, fewer_if_slow=request.evaluation is None, progress=progress)
         shared = Shared(request, model, parts, suite, progress, ahead)
         return tuple(_attempt(job, shared) for job in jobs)
 

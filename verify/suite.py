@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,7 @@ from ..contract import FloatArray, MaskRule, Preprocessing
 from ..errors import NotVerifiableError
 from ..models import SamModel
 from ..runtimes.preprocess import PreparedImage
+from .affordable import affordable, affordable_note
 from .drawn import drawn_boxes
 from .ground_truth import LEAST_COVERAGE, MOST_OBJECTS
 from .lanes import in_lanes, lanes_here
@@ -57,21 +59,26 @@ class Suite:
         return sum(case.prompt.role == role for case in self.cases())
 
 
-def build_suite(model: SamModel, pictures: Sequence[Picture], *, progress: Progress | None = None) -> Suite:
+def build_suite(
+    model: SamModel,
+    pictures: Sequence[Picture],
+    *,
+    fewer_if_slow: bool = False,
+    progress: Progress | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Suite:
     """Return the suite of a model on these pictures; the same for the same weights and pictures.
+
+    Args:
+        fewer_if_slow: whether the last pictures may be left out, and a note say so, where the first takes long.
+        clock: what seconds are read from.
 
     Raises:
         NotVerifiableError: there is no picture, or the reference answers none of the boxes drawn with a stable mask.
     """
     if not pictures:
         raise NotVerifiableError(f"{model.variant.name}: no picture to measure on; give at least one")
-    reference = TorchReference(model)
-    found = in_lanes(
-        lambda place: _suite_picture(pictures[place], model, reference, parity=place < PARITY_PICTURES),
-        range(len(pictures)),
-        lanes_here(),
-        lambda done: progress("reference", done, len(pictures)) if progress else None,
-    )
+    found, notes = _measured_pictures(model, pictures, fewer_if_slow, progress, clock)
     suite = Suite(
         model=model.variant.name,
         checkpoint_sha256=model.checkpoint_sha256,
@@ -81,9 +88,40 @@ def build_suite(model: SamModel, pictures: Sequence[Picture], *, progress: Progr
         pictures=tuple(found),
         sha256=_sha256(model.checkpoint_sha256, found),
     )
-    suite = replace(suite, notes=(*_size_notes(suite), *_truth_notes(pictures)))
+    suite = replace(suite, notes=(*notes, *_size_notes(suite), *_truth_notes(pictures)))
     _require_stable(suite)
     return suite
+
+
+def _measured_pictures(
+    model: SamModel,
+    pictures: Sequence[Picture],
+    fewer_if_slow: bool,
+    progress: Progress | None,
+    clock: Callable[[], float],
+) -> tuple[list[SuitePicture], tuple[str, ...]]:
+    """Return the pictures with the reference's answers, and a note where not all were taken."""
+    reference = TorchReference(model)
+    count = len(pictures)
+
+    def measured(place: int) -> SuitePicture:
+        return _suite_picture(pictures[place], model, reference, parity=place < PARITY_PICTURES)
+
+    def show(done: int) -> None:
+        if progress is not None:
+            progress("reference", done, count)
+
+    if not fewer_if_slow:
+        return in_lanes(measured, range(count), lanes_here(), show), ()
+    show(0)
+    started = clock()
+    first = measured(0)
+    seconds = clock() - started
+    taken = affordable(count, seconds)
+    notes = affordable_note(taken, count, seconds)
+    count = taken
+    rest = in_lanes(measured, range(1, taken), lanes_here(), lambda done: show(done + 1))
+    return [first, *rest], notes
 
 
 def _suite_picture(picture: Picture, model: SamModel, reference: TorchReference, *, parity: bool) -> SuitePicture:

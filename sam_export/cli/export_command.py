@@ -158,8 +158,8 @@ def accuracy_rows(outcomes: Sequence[Outcome]) -> list[AccuracyRow]:
 def print_outcomes(outcomes: Sequence[Outcome], console: Console) -> None:
     """Print one row for each bundle, then where those that passed lie."""
     console.print(accuracy_table(accuracy_rows(outcomes)))
-    if any(_is_untrained(outcome) for outcome in outcomes):
-        console.print("The weights are random, not trained: logits were compared, and the masks mean nothing.")
+    for note in shared_notes(outcomes):
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     for outcome in outcomes:
         if outcome.bundle is not None and isinstance(outcome.verification, Passed):
             by = outcome.verification.measurement.evaluated_by
@@ -167,9 +167,11 @@ def print_outcomes(outcomes: Sequence[Outcome], console: Console) -> None:
             console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _is_untrained(outcome: Outcome) -> bool:
-    verdict = outcome.verification
-    return isinstance(verdict, Passed | Failed) and not verdict.measurement.weights_trained
+def shared_notes(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return what must be known of every measurement here: of the weights, and of the pictures that were taken."""
+    verdicts = [one.verification for one in outcomes if isinstance(one.verification, Passed | Failed)]
+    notes = [verdict.measurement.notes for verdict in verdicts]
+    return [note for note in notes[0] if all(note in others for others in notes)] if notes else []
 
 
 def print_json(outcomes: Sequence[Outcome]) -> None:

@@ -92,19 +92,23 @@ def verify_bundle(request: VerifyRequest, console: Console) -> int:
 def measure(request: VerifyRequest, manifest: Manifest, progress: Progress | None) -> tuple[VariantResult, ...]:
     """Return the verdict on every variant of the bundle."""
     # Here and not above: `sam-export verify --help` needs no torch.
-    from ..models import load
+    from ..models import load, untrained
     from ..verify.ground_truth_folder import evaluation_pictures
     from ..verify.pictures import picture_set
     from ..verify.suite import build_suite
 
-    model = load(manifest.model.model, request.checkpoint, progress)
+    name, seed = manifest.model.model, manifest.model.seed
+    if seed is not None and request.checkpoint is None:
+        model = untrained(name, seed)
+    else:
+        model = load(name, request.checkpoint, progress)
     if model.checkpoint_sha256 != manifest.model.checkpoint_sha256:
         raise BundleError(
             f"{request.bundle}: made from a checkpoint of sha256 {manifest.model.checkpoint_sha256[:12]}…, compared "
             f"with one of {model.checkpoint_sha256[:12]}…; give the right one with --checkpoint"
         )
     pictures = evaluation_pictures(request.pictures) if request.pictures else picture_set("gate")
-    suite = build_suite(model, pictures, progress=progress)
+    suite = build_suite(model, pictures, fewer_if_slow=request.pictures is None, progress=progress)
     return tuple(_verified(request.bundle, manifest, variant, suite, progress) for variant in manifest.variants)
 
 

@@ -34,9 +34,9 @@ def bundle(tiny_sam: SamModel, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture
-def known(tiny_sam: SamModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
     """The model of the bundle by name, with the weights that it was made from."""
-    monkeypatch.setattr("sam_export.models.load", lambda *_: tiny_sam)
+    monkeypatch.setitem(models.VARIANTS, "tiny_sam", tiny_vit_sam())
     monkeypatch.setitem(CROPS, "gate", CROPS["gate"][:2])
 
 
@@ -77,7 +77,7 @@ def test_other_weights_fail(bundle: Path, tiny_sam: SamModel, monkeypatch: pytes
     variant = tiny_vit_sam()
     other = random_model(models.FAMILIES[variant.family].build(variant), variant, seed=8)
     impostor = dataclasses.replace(other, checkpoint_sha256=tiny_sam.checkpoint_sha256)
-    monkeypatch.setattr("sam_export.models.load", lambda *_: impostor)
+    monkeypatch.setattr("sam_export.models.untrained", lambda *_: impostor)
     monkeypatch.setitem(CROPS, "gate", CROPS["gate"][:2])
     assert main(["verify", str(bundle)]) == 1
 

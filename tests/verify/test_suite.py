@@ -8,6 +8,7 @@ import pytest
 from sam_export.contract import PointLabel, StabilityFallback
 from sam_export.errors import NotVerifiableError
 from sam_export.models import SamModel
+from sam_export.verify.affordable import affordable
 from sam_export.verify.metrics import coverage, stability_score
 from sam_export.verify.pictures import picture_set
 from sam_export.verify.prompt import Prompt, batched_feeds, chosen_index
@@ -53,6 +54,34 @@ def test_weights_that_are_called_trained_and_have_no_stable_mask_are_refused(tin
     flat = dataclasses.replace(picture_set("gate")[0], image=np.full((40, 50, 3), 90, np.uint8))
     with pytest.raises(NotVerifiableError, match="none of the boxes drawn on 1 pictures has a stable mask"):
         build_suite(dataclasses.replace(tiny_sam, weights_trained=True), [flat])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "taken"), [(1.0, 5), (9.9, 5), (12.0, 4), (25.0, 2), (1000.0, 2)], ids="{} s".format
+)
+def test_slow_models_are_measured_on_fewer_pictures_which_is_said(
+    tiny_sam: SamModel, seconds: float, taken: int
+) -> None:
+    """Told by a clock of the test's own: between two looks at it, one picture was measured."""
+    pictures = picture_set("gate")[9:14]
+    ticks = iter((0.0, seconds))
+    suite = build_suite(tiny_sam, pictures, fewer_if_slow=True, clock=lambda: next(ticks))
+    assert [entry.picture.name for entry in suite.pictures] == [picture.name for picture in pictures[:taken]]
+    said = [note for note in suite.notes if "pictures" in note]
+    assert said == (
+        [f"measured on {taken} of 5 pictures: the reference takes {seconds:.0f} s for one here"] if taken < 5 else []
+    )
+
+
+def test_a_users_pictures_are_all_measured(tiny_sam: SamModel) -> None:
+    pictures = picture_set("gate")[9:12]
+    ticks = iter((0.0, 1000.0))
+    assert len(build_suite(tiny_sam, pictures, clock=lambda: next(ticks)).pictures) == 3
+
+
+@pytest.mark.parametrize(("count", "taken"), [(1, 1), (2, 2), (21, 2)])
+def test_never_more_pictures_than_there_are(count: int, taken: int) -> None:
+    assert affordable(count, 500.0) == taken
 
 
 def test_no_picture_is_refused(tiny_sam: SamModel) -> None:
