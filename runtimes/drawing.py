@@ -71,13 +71,13 @@ def _tinted(image: ImageArray, objects: Sequence[DrawnObject], width: int) -> Im
     for drawn, colour in zip(objects, colours, strict=True):
         pixels[drawn.mask] += FILL * (colour - pixels[drawn.mask])
     for drawn, colour in zip(objects, colours, strict=True):
-        pixels[_grown(drawn.mask, max(1, width // 2)) & ~drawn.mask] *= SHADE
-        pixels[drawn.mask & _grown(~drawn.mask, width)] = colour
+        pixels[grown(drawn.mask, max(1, width // 2)) & ~drawn.mask] *= SHADE
+        pixels[drawn.mask & grown(~drawn.mask, width)] = colour
     rounded: ImageArray = pixels.round().astype(np.uint8)
     return rounded
 
 
-def _grown(mask: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
+def grown(mask: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
     """Return the mask with all pixels that lie within `width` steps of it."""
     grown = mask.copy()
     for _ in range(width):

@@ -49,10 +49,14 @@ def _region_areas(cut: MaskRuns) -> Indices:
     return areas.astype(np.int64)[labels]
 
 
-def region_labels(cut: MaskRuns) -> Indices:
-    """Return for each run, which lies in one column, the lowest index of a run of its region."""
+def region_labels(cut: MaskRuns, *, corners: bool = True) -> Indices:
+    """Return for each run, which lies in one column, the lowest index of a run of its region.
+
+    Args:
+        corners: whether regions that touch only at a corner are one.
+    """
     labels = np.arange(len(cut.starts))
-    first, second = _touching(cut)
+    first, second = _touching(cut, corners)
     while True:
         one, other = labels[first], labels[second]
         if np.array_equal(one, other):
@@ -69,15 +73,15 @@ def _roots(labels: Indices) -> Indices:
         labels = above
 
 
-def _touching(cut: MaskRuns) -> tuple[Indices, Indices]:
-    """Return all pairs of runs in neighbouring columns that touch, at a corner at least."""
+def _touching(cut: MaskRuns, corners: bool) -> tuple[Indices, Indices]:
+    """Return all pairs of runs in neighbouring columns that share an edge of a pixel, or a corner."""
     height = cut.hw[0]
     column, top = np.divmod(cut.starts, height)
     bottom = cut.ends - column * height
     stride = height + 2  # room for the corner below the last row: keys of different columns never meet
     after = (column + 1) * stride
-    begin = np.searchsorted(column * stride + bottom, after + top, "left")
-    end = np.searchsorted(column * stride + top, after + bottom, "right")
+    begin = np.searchsorted(column * stride + bottom, after + top, "left" if corners else "right")
+    end = np.searchsorted(column * stride + top, after + bottom, "right" if corners else "left")
     count = np.maximum(end - begin, 0)
     first = np.repeat(np.arange(len(count)), count)
     second = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count) + np.repeat(begin, count)
