@@ -59,6 +59,8 @@ def imported_folders(module: Path) -> set[str]:
 @pytest.mark.parametrize("folder", MAY_IMPORT)
 def test_arrows_hold(folder: str) -> None:
     for module in (ROOT / folder).rglob("*.py"):
+        if "peers" in module.parts:  # scripts that run in environments of their own
+            continue
         forbidden = imported_folders(module) - MAY_IMPORT[folder] - FACE
         assert not forbidden, f"{module.relative_to(ROOT)} imports {sorted(forbidden)}"
 

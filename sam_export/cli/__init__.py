@@ -44,7 +44,7 @@ commands:
   pull      fetch a model's weights into the cache, and verify them
   inspect   show what is in a bundle, and how well it did
   verify    measure a bundle again, on this machine
-  segment   segment a picture with a bundle
+  segment   segment pictures with a bundle
   ablate    show what each technique of int8 brings
 
 `sam-export COMMAND --help` explains one; `sam-export --version` prints the version.

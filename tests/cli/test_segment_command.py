@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from sam_export.cli import main
-from sam_export.cli.segment_command import object_prompts
+from sam_export.cli.object_prompts import object_prompts
 from sam_export.errors import RequestError
 from sam_export.runtimes import open_bundle, read_image
 

@@ -31,7 +31,7 @@ def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: floa
     while len(order):
         best, rest = order[0], order[1:]
         kept.append(best)
-        overlap = (torch.minimum(boxes[best, 2:], boxes[rest, 2:]) - torch.maximum(boxes[best, :2], boxes[rest, :2]))
+        overlap = torch.minimum(boxes[best, 2:], boxes[rest, 2:]) - torch.maximum(boxes[best, :2], boxes[rest, :2])
         overlap = overlap.clamp(min=0).prod(dim=1)
         order = rest[~(overlap / (areas[best] + areas[rest] - overlap) > iou_threshold)]
     return torch.stack(kept) if kept else torch.zeros(0, dtype=torch.int64)
@@ -69,9 +69,10 @@ def provide_torchvision() -> str:
 
 
 TORCHVISION = provide_torchvision()
-from sam_export.models import VARIANTS, load  # noqa: E402
 from segment_anything import SamAutomaticMaskGenerator  # noqa: E402
 from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer  # noqa: E402
+
+from sam_export.models import VARIANTS, load  # noqa: E402
 
 
 class SizedEncoder(nn.Module):
