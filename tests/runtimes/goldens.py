@@ -43,6 +43,9 @@ RULES = {
     "six points": dataclasses.replace(RULE, point_slots=6),
     "no mask": dataclasses.replace(RULE, takes_mask=False),
 }
+UPSAMPLINGS = {name: (pre, RULE) for name, pre in PREPROCESSINGS.items()} | {
+    "direct": (STRETCH, dataclasses.replace(RULE, upsampling="direct"))
+}
 PICTURE_HW = (60, 100)
 PROMPTS: dict[str, dict[str, Any]] = {
     "point": {"points": [[12.5, 30.25]], "labels": [1]},
@@ -162,21 +165,22 @@ def asked(prompt: dict[str, Any], rule: MaskRule) -> Any:
 
 def postprocess_golden() -> dict[str, Any]:
     cases = [
-        {"name": f"{name} {hw[0]}x{hw[1]}", "original_hw": hw, "preprocessing": plain(pre), **_upsampled(hw, pre)}
-        for name, pre in PREPROCESSINGS.items()
+        {"name": f"{name} {hw[0]}x{hw[1]}", "original_hw": hw, "preprocessing": plain(pre), "mask_rule": plain(rule)}
+        | _upsampled(hw, pre, rule)
+        for name, (pre, rule) in UPSAMPLINGS.items()
         for hw in SIZES
     ]
-    return {"mask_rule": plain(RULE), "cases": cases}
+    return {"cases": cases}
 
 
-def _upsampled(hw: tuple[int, int], pre: Preprocessing) -> dict[str, Any]:
-    logits = upsample(low_res(RULE.mask_hw)[np.newaxis], hw, pre, RULE)[0]
+def _upsampled(hw: tuple[int, int], pre: Preprocessing, rule: MaskRule) -> dict[str, Any]:
+    logits = upsample(low_res(rule.mask_hw)[np.newaxis], hw, pre, rule)[0]
     spots = sorted({(y * (hw[0] - 1) // 5, x * (hw[1] - 1) // 5) for y in range(6) for x in range(6)})
     return {
         "spots": spots,
         "logits": [float(logits[spot]) for spot in spots],
-        "least_margin": float(np.abs(logits - RULE.threshold).min()),
-        "counts": rle_counts(logits > RULE.threshold),
+        "least_margin": float(np.abs(logits - rule.threshold).min()),
+        "counts": rle_counts(logits > rule.threshold),
     }
 
 
