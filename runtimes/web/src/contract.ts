@@ -66,6 +66,8 @@ export interface MaskRule {
   readonly stability_fallback: StabilityFallback | null;
   /** Low-res logits that a caller gets, to feed back, are clipped to plus and minus this. */
   readonly low_res_limit: number | null;
+  /** `direct` leaves the prompt frame out between the low-res mask and the picture. */
+  readonly upsampling: 'via_frame' | 'direct';
   /** Whether the decoder has `mask_input` at all. */
   readonly takes_mask: boolean;
   /** How many points the decoder always gets, box corners included; shorter prompts are filled up with padding. */

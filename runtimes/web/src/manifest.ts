@@ -17,7 +17,7 @@ const MAX_POINTS = 4096;
 const PREPROCESSING_FIELDS = ['image_hw', 'prompt_frame_hw', 'fit', 'filter', 'padding', 'normalisation'];
 const MASK_RULE_FIELDS = [
   ...['mask_hw', 'single_mask_token', 'multimask_tokens', 'padding_point', 'threshold', 'prompts'],
-  ...['stability_fallback', 'low_res_limit', 'takes_mask', 'point_slots'],
+  ...['stability_fallback', 'low_res_limit', 'upsampling', 'takes_mask', 'point_slots'],
 ];
 
 /** A file of the bundle: path relative to the bundle, sha256 in hex, size. */
@@ -149,6 +149,7 @@ function readMaskRule(reader: Reader): MaskRule {
   const token = (item: Reader) => item.integer(0, MAX_TOKENS);
   const [fallback, limit] = [reader.field('stability_fallback'), reader.field('low_res_limit')];
   const [takesMask, slots] = [reader.field('takes_mask'), reader.field('point_slots')];
+  const upsampling = reader.field('upsampling');
   return {
     mask_hw: readHw(reader.field('mask_hw')),
     single_mask_token: token(reader.field('single_mask_token')),
@@ -160,6 +161,7 @@ function readMaskRule(reader: Reader): MaskRule {
       ? null
       : { delta: fallback.field('delta').number(), threshold: fallback.field('threshold').number() },
     low_res_limit: limit.isNull ? null : limit.number(),
+    upsampling: upsampling.isNull ? 'via_frame' : upsampling.oneOf(['via_frame', 'direct']),
     takes_mask: takesMask.isNull || takesMask.boolean(),
     point_slots: slots.isNull ? null : slots.integer(1, MAX_POINTS),
   };

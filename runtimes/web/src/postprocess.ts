@@ -34,13 +34,44 @@ const TAPS = 4;
 
 /** Return the two axes of a picture. The same numbers as two calls of torch's bilinear `interpolate`. */
 export function maskGeometry(originalHw: HeightWidth, pre: Preprocessing, rule: MaskRule): MaskGeometry {
-  const covered = fittedHw(originalHw, pre.prompt_frame_hw, pre.fit);
-  const axis = (at: 0 | 1) => axisWeights(rule.mask_hw[at], pre.prompt_frame_hw[at], covered[at], originalHw[at]);
+  // Left out, the frame is as large as the mask: interpolating to the same size changes nothing.
+  const frame = rule.upsampling === 'direct' ? rule.mask_hw : pre.prompt_frame_hw;
+  const covered = fittedHw(originalHw, frame, pre.fit);
+  const axis = (at: 0 | 1) => axisWeights(rule.mask_hw[at], frame[at], covered[at], originalHw[at]);
   return { originalHw, maskHw: rule.mask_hw, rows: axis(0), columns: axis(1) };
 }
 
 export function wholePicture([height, width]: HeightWidth): Region {
   return { top: 0, bottom: height, left: 0, right: width };
+}
+
+/**
+ * Return a region outside of which no logit in the picture is above `level`, null if none is anywhere.
+ *
+ * A pixel is a mean of its cells, so it cannot be above all of them.
+ */
+export function maskRegion(
+  lowRes: Float32Array,
+  { maskHw, rows, columns }: MaskGeometry,
+  level: number,
+): Region | null {
+  const [height, width] = maskHw;
+  let [top, bottom, left, right] = [height, -1, width, -1];
+  for (let y = 0, cell = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      if (!(lowRes[cell++]! > level)) continue;
+      [top, bottom, left, right] = [Math.min(top, y), y, Math.min(left, x), Math.max(right, x)];
+    }
+  }
+  const [tall, wide] = [pixelsOf(rows, top, bottom), pixelsOf(columns, left, right)];
+  return tall && wide ? { top: tall[0], bottom: tall[1], left: wide[0], right: wide[1] } : null;
+}
+
+/** Return the first pixel of an axis that takes from a range of cells, and the one after the last. */
+function pixelsOf({ cells }: AxisWeights, first: number, last: number): readonly [number, number] | null {
+  const within = (cell: number) => cell >= first && cell <= last;
+  const start = cells.findIndex(within);
+  return start < 0 ? null : [Math.floor(start / TAPS), Math.floor(cells.findLastIndex(within) / TAPS) + 1];
 }
 
 /**

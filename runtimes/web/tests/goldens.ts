@@ -45,6 +45,7 @@ export interface PromptGolden {
 export interface UpsampledCase extends Named {
   readonly original_hw: HeightWidth;
   readonly preprocessing: Preprocessing;
+  readonly mask_rule: MaskRule;
   readonly spots: [number, number][];
   readonly logits: number[];
   readonly counts: string;

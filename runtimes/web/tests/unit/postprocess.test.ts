@@ -1,14 +1,13 @@
 import { expect, test } from 'vitest';
-import type { MaskRule } from '../../src/contract.js';
 import { answeringTokens, bestOf, fedBack } from '../../src/mask_choice.js';
-import { maskGeometry, upsample } from '../../src/postprocess.js';
+import { maskGeometry, maskRegion, upsample } from '../../src/postprocess.js';
 import { encodeRle } from '../../src/rle.js';
 import { type ChoiceGolden, edgeMasks, golden, lowRes, type UpsampledCase } from '../goldens.js';
 
-const { mask_rule, cases } = golden<{ mask_rule: MaskRule; cases: UpsampledCase[] }>('postprocess.json');
+const { cases } = golden<{ cases: UpsampledCase[] }>('postprocess.json');
 const choice = golden<ChoiceGolden>('mask_choice.json');
 
-test.each(cases)('$name: logits and mask are those of Python', ({ original_hw, preprocessing, ...made }) => {
+test.each(cases)('$name: logits and mask are those of Python', ({ original_hw, preprocessing, mask_rule, ...made }) => {
   const logits = upsample(lowRes(mask_rule.mask_hw), maskGeometry(original_hw, preprocessing, mask_rule));
   made.spots.forEach(([y, x], index) => {
     expect(Math.abs(logits[y * original_hw[1] + x]! - made.logits[index]!)).toBeLessThan(1e-4);
@@ -18,7 +17,7 @@ test.each(cases)('$name: logits and mask are those of Python', ({ original_hw, p
 });
 
 test('a region is that part of the whole', () => {
-  const { original_hw, preprocessing } = cases.find((made) => made.original_hw[0] === 333)!;
+  const { original_hw, preprocessing, mask_rule } = cases.find((made) => made.original_hw[0] === 333)!;
   const geometry = maskGeometry(original_hw, preprocessing, mask_rule);
   const [whole, region] = [
     { left: 0, width: original_hw[1] },
@@ -30,6 +29,19 @@ test('a region is that part of the whole', () => {
   for (let y = 40; y < 90; y++) {
     const row = logits.subarray(y * whole.width + 13, y * whole.width + 150);
     expect(part.subarray((y - 40) * 137, (y - 39) * 137)).toEqual(row);
+  }
+});
+
+test('nothing above a level lies outside of its region', () => {
+  for (const { original_hw, preprocessing, mask_rule } of cases) {
+    const geometry = maskGeometry(original_hw, preprocessing, mask_rule);
+    const lowResMask = lowRes(mask_rule.mask_hw);
+    const logits = upsample(lowResMask, geometry);
+    const region = maskRegion(lowResMask, geometry, -1);
+    const part = region ? upsample(lowResMask, geometry, region) : new Float32Array();
+    const above = (values: Float32Array) => values.filter((value) => value > -1).length;
+    expect(above(part)).toBe(above(logits));
+    expect(maskRegion(lowResMask, geometry, 100)).toBeNull();
   }
 });
 

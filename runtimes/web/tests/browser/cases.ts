@@ -1,0 +1,34 @@
+/** What Python made for these tests: bundles, pictures, prompts, and the masks that its own runtime gives. */
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Prompt } from '../../src/prompts.js';
+import { type CocoRle, decodeRle } from '../../src/rle.js';
+import { maskIou } from '../../src/selftest.js';
+
+export interface Case {
+  readonly name: string;
+  readonly bundle: string;
+  readonly picture: string;
+  readonly embedding: string;
+  /** How alike the masks must be. */
+  readonly min_iou: number;
+  readonly prompts: readonly {
+    readonly prompt: Prompt;
+    readonly multimask: boolean;
+    readonly masks: readonly CocoRle[];
+    readonly iou_predictions: readonly number[];
+  }[];
+}
+
+export const FOLDER = process.env['SAM_WEB_CASES'] ?? '';
+
+export function readCases(): Case[] {
+  return JSON.parse(readFileSync(join(FOLDER, 'cases.json'), 'utf8')) as Case[];
+}
+
+/** Return the IoU of two masks as run lengths. */
+export function rleIou(reference: CocoRle, candidate: CocoRle): number {
+  if (reference.size.join() !== candidate.size.join()) return 0;
+  return maskIou(decodeRle(reference), decodeRle(candidate));
+}

@@ -1,0 +1,61 @@
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { FOLDER, readCases, rleIou } from './cases.js';
+import { launch, openPage, type PackageWindow } from './chromium.js';
+import { type Site, startSite } from './site.js';
+
+let browser: Browser;
+let site: Site;
+
+beforeAll(async () => {
+  [browser, site] = await Promise.all([launch('wasm'), startSite(FOLDER)]);
+});
+
+afterAll(async () => {
+  await browser.close();
+  await site.close();
+});
+
+const SETTINGS = [
+  { kind: 'isolated', threads: 2 },
+  { kind: 'isolated', threads: 1 },
+  { kind: 'plain', threads: 1 },
+] as const;
+
+describe.each(readCases())('$name', (made) => {
+  test.each(SETTINGS)('$kind with $threads: the masks of Python', async ({ kind, threads }) => {
+    const { page, errors } = await openPage(browser, site.page(kind));
+    const given = { made, threads };
+    const found = await page.evaluate(async ({ made, threads }) => {
+      const { Sam } = globalThis as unknown as PackageWindow;
+      const sam = await Sam.load(`./bundles/${made.bundle}`, { threads });
+      const picture = await (await fetch(`./bundles/${made.picture}`)).blob();
+      const image = await sam.encode(picture);
+      const answers = [];
+      for (const { prompt, multimask } of made.prompts) {
+        const { masks, best } = await image.predict(prompt, { multimask });
+        const ious = masks.map((mask) => mask.iouPrediction);
+        answers.push({ rles: masks.map((mask) => mask.toRLE()), ious, best: best.iouPrediction });
+      }
+      sam.dispose();
+      return { info: sam.info, answers, hw: [image.height, image.width] };
+    }, given);
+    expect(found.info).toMatchObject({
+      device: 'wasm',
+      threads,
+      isolated: kind === 'isolated',
+      selfTest: 'passed now',
+    });
+    made.prompts.forEach(({ masks, iou_predictions }, index) => {
+      const answer = found.answers[index]!;
+      expect(answer.rles).toHaveLength(masks.length);
+      masks.forEach((mask, token) => {
+        expect(rleIou(mask, answer.rles[token]!)).toBeGreaterThanOrEqual(made.min_iou);
+        expect(Math.abs(answer.ious[token]! - iou_predictions[token]!)).toBeLessThan(1 - made.min_iou + 1e-3);
+      });
+      expect(answer.best).toBe(Math.max(...answer.ious));
+    });
+    expect(errors).toEqual([]);
+    await page.context().close();
+  });
+});

@@ -1,0 +1,70 @@
+"""Bundles for the browser tests, and the masks that the Python runtime gives on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from sam_export import open_bundle
+from sam_export.contract import EngineOptions
+
+Prompt = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class WebCase:
+    """A bundle, a picture, and what to ask; `min_iou`: how alike the masks of two runtimes must be."""
+
+    bundle: Path
+    picture: np.ndarray
+    prompts: Sequence[Prompt]
+    min_iou: float = 0.999
+
+
+def write_cases(folder: Path, cases: Sequence[WebCase]) -> Path:
+    """Write `cases.json` beside the bundles, which lie in `folder`; return the folder."""
+    (folder / "cases.json").write_text(json.dumps([_case(folder, case) for case in cases]))
+    return folder
+
+
+def _case(folder: Path, case: WebCase) -> dict[str, Any]:
+    name = case.bundle.name
+    picture, embedding = f"{name}.png", f"{name}.semb"
+    Image.fromarray(case.picture).save(folder / picture)
+    segmenter = open_bundle(case.bundle, options=EngineOptions(threads=1))
+    segmenter.set_image(case.picture)
+    segmenter.save_embedding(folder / embedding)
+    answers = []
+    for prompt in case.prompts:
+        for multimask in (False, True):
+            predicted = segmenter.predict(
+                prompt.get("points"), prompt.get("labels"), prompt.get("box"), multimask_output=multimask
+            )
+            answers.append(
+                {
+                    "prompt": prompt,
+                    "multimask": multimask,
+                    "masks": [_rle(mask) for mask in predicted.masks],
+                    "iou_predictions": predicted.iou_predictions.tolist(),
+                }
+            )
+    return {
+        "name": name,
+        "bundle": case.bundle.relative_to(folder).as_posix(),
+        "picture": picture,
+        "embedding": embedding,
+        "min_iou": case.min_iou,
+        "prompts": answers,
+    }
+
+
+def _rle(mask: np.ndarray) -> dict[str, Any]:
+    rle = coco_mask.encode(np.asfortranarray(mask, np.uint8))
+    return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
