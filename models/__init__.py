@@ -11,16 +11,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from torch import nn
 
-from ..errors import RequestError
+from ..errors import CheckpointError, LayoutError, RequestError
 from . import efficient_sam, sam2, sam2_layout, tiny_vit_sam
 from .cache import Progress, pull
 from .catalog import DEFAULT_VARIANT, VARIANTS
 from .components import Component
 from .layers import Migration
-from .loader import SamModel, ToUpstream, load_into, random_model
+from .loader import SamModel, ToUpstream, layout_of, load_into, random_model
+from .loading import read_checkpoint
 from .plain import PlainModel, first_generation
+from .recognise import Known, advice, matches_of
 from .variants import Variant
 
 __all__ = [
@@ -76,15 +79,33 @@ def find(name: str) -> Variant:
 def load(variant: str | Variant, checkpoint: Path | None = None, progress: Progress | None = None) -> SamModel:
     """Return the model with its pinned weights, fetched if need be, or with those of `checkpoint`.
 
+    A checkpoint of one part, the image encoder say, gets the others from the pinned weights; the model's notes say so.
+
     Raises:
         RequestError: unknown variant.
         CheckpointError: cannot be fetched, fails its hash, or is not this family's layout.
     """
     row = find(variant) if isinstance(variant, str) else variant
-    path = checkpoint if checkpoint is not None else pull(row, progress)
     family = FAMILIES[row.family]
-    model = load_into(family.build(row), row, path, family.to_upstream)
-    return model if checkpoint is None else replace(model, own_file=checkpoint.name)
+    if checkpoint is None:
+        return load_into(family.build(row), row, pull(row, progress), family.to_upstream)
+    try:
+        model = load_into(family.build(row), row, checkpoint, family.to_upstream, base=lambda: pull(row, progress))
+    except LayoutError as exc:
+        raise CheckpointError(f"{exc}{_lookalike(row, checkpoint)}") from exc
+    return replace(model, own_file=checkpoint.name)
+
+
+def _lookalike(row: Variant, checkpoint: Path) -> str:
+    """Return what to type instead, if the checkpoint fits another model better; "" if not."""
+    return advice(row.name, checkpoint, matches_of(read_checkpoint(checkpoint).tensors, map(_known, VARIANTS.values())))
+
+
+def _known(row: Variant) -> Known:
+    """Return the layout of a model without allocating it."""
+    family = FAMILIES[row.family]
+    with torch.device("meta"):
+        return Known(row.name, layout_of(family.build(row)), family.to_upstream)
 
 
 def untrained(variant: str | Variant, seed: int = 0) -> SamModel:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 
 from ..manifest import ModelCard, file_sha256
+from .fitting import Layout, fit, matches, missing_parts
 from .loading import check_layout, read_checkpoint
 from .variants import Variant
 
@@ -26,6 +27,7 @@ class SamModel:
 
     `notes`: what was done to the file's keys to make them fit, for the user to see. `own_file`: the name of a user's
     own checkpoint, None for the variant's. `seed`: of random weights, None for a checkpoint's.
+    `borrowed_parts`: those that the user's file lacks, and that are the variant's own.
     """
 
     variant: Variant
@@ -35,6 +37,7 @@ class SamModel:
     notes: tuple[str, ...] = ()
     own_file: str | None = None
     seed: int | None = None
+    borrowed_parts: tuple[str, ...] = ()
 
     @property
     def card(self) -> ModelCard:
@@ -46,27 +49,62 @@ class SamModel:
         licence, source = row.full_license, row.source.address
         if self.own_file is not None:
             licence, source = "that of the checkpoint's owner", f"--checkpoint {self.own_file}"
+        if self.borrowed_parts:
+            licence += f"; of the rest: {row.full_license}"
+            source += f"; {', '.join(self.borrowed_parts)} of {row.source.address}"
         if self.seed is not None:
             licence, source = "none, the weights are random", f"random weights of seed {self.seed}, not trained"
         return ModelCard(row.name, row.family, licence, source, self.checkpoint_sha256, self.seed)
 
 
-def load_into(module: nn.Module, variant: Variant, checkpoint: Path, to_upstream: ToUpstream | None = None) -> SamModel:
+def load_into(
+    module: nn.Module,
+    variant: Variant,
+    checkpoint: Path,
+    to_upstream: ToUpstream | None = None,
+    *,
+    base: Callable[[], Path] | None = None,
+) -> SamModel:
     """Return the module with the file's weights, whose layout `to_upstream` may know how to rename.
+
+    `base`: gives the checkpoint that parts are taken from of which the file holds nothing, if it holds the others.
 
     Raises:
         CheckpointError: damaged, hostile, or not this family's layout (the keys are listed).
     """
-    content = read_checkpoint(checkpoint)
-    tensors = content.tensors if to_upstream is None else to_upstream(content.tensors)
-    state = _without_unused(tensors, variant)
+    layout = layout_of(module)
+    state, notes = _fitted_state(checkpoint, layout, variant, to_upstream)
+    digest = file_sha256(checkpoint)
+    parts = missing_parts(state, layout) if base and _fits_as_far_as_it_goes(state, layout) else ()
+    if base and parts:
+        rest = base()
+        others, _ = _fitted_state(rest, layout, variant, to_upstream)
+        state |= {name: tensor for name, tensor in others.items() if name.partition(".")[0] in parts}
+        digest = hashlib.sha256(f"{digest} {file_sha256(rest)}".encode()).hexdigest()
+        notes = (*notes, f"{checkpoint.name}: {', '.join(parts)} not in it, taken from {variant.name}'s own weights")
+    check_layout(layout, state, f"{variant.name}: {checkpoint}")
     module.eval()
-    check_layout(
-        {name: tensor.shape for name, tensor in module.state_dict().items()}, state, f"{variant.name}: {checkpoint}"
-    )
     module.load_state_dict(state)
-    notes = tuple(f"{checkpoint.name}: {phrase}" for phrase in content.stripped)
-    return SamModel(variant, module.float().requires_grad_(False), file_sha256(checkpoint), True, notes)
+    module.float().requires_grad_(False)
+    return SamModel(variant, module, digest, weights_trained=True, notes=notes, borrowed_parts=parts)
+
+
+def layout_of(module: nn.Module) -> dict[str, Size]:
+    return {name: tensor.shape for name, tensor in module.state_dict().items()}
+
+
+def _fitted_state(
+    path: Path, layout: Layout, variant: Variant, to_upstream: ToUpstream | None
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Return the file's tensors under the layout's names, as far as they fit, and what was done to the names."""
+    content = read_checkpoint(path)
+    fitted = fit(content.tensors, layout, to_upstream)
+    notes = tuple(f"{path.name}: {phrase}" for phrase in (*content.stripped, *fitted.notes))
+    return _without_unused(fitted.tensors, variant), notes
+
+
+def _fits_as_far_as_it_goes(state: dict[str, Tensor], layout: Layout) -> bool:
+    return matches(state, layout) == len(state)
 
 
 def random_model(module: nn.Module, variant: Variant, *, seed: int = 0) -> SamModel:

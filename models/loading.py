@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Size, Tensor
 
-from ..errors import CheckpointError, MissingDependencyError
+from ..errors import CheckpointError, LayoutError, MissingDependencyError
 from .foreign_files import CUT_SHORT, HEAD_BYTES, PICKLE_MAGIC, ZIP_MAGIC, describe
 
 WRAPPERS = ("model", "state_dict", "model_state_dict")
@@ -60,7 +60,7 @@ def check_layout(expected: Mapping[str, Size], found: Mapping[str, Tensor], subj
     """Raise unless `found` has exactly the expected keys and shapes.
 
     Raises:
-        CheckpointError: all unexpected, missing and misshapen keys are counted, the first few of each named.
+        LayoutError: all unexpected, missing and misshapen keys are counted, the first few of each named.
     """
     missing = [name for name in expected if name not in found]
     unexpected = [name for name in found if name not in expected]
@@ -73,7 +73,7 @@ def check_layout(expected: Mapping[str, Size], found: Mapping[str, Tensor], subj
         return
     kinds = {"missing": missing, "unexpected": unexpected, "misshapen": misshapen}
     differences = "; ".join(f"{len(names)} {kind} ({_first(names)})" for kind, names in kinds.items() if names)
-    raise CheckpointError(f"{subject}: {differences}; {_advice(len(expected), len(missing), len(misshapen))}")
+    raise LayoutError(f"{subject}: {differences}; {_advice(len(expected), len(missing), len(misshapen))}")
 
 
 def _advice(expected: int, missing: int, misshapen: int) -> str:

@@ -4,6 +4,7 @@
     ├── RequestError                the request itself is wrong: unknown name, bad option, bad prompt
     │   └── UnsupportedError        a valid name that this target, model or machine cannot do
     ├── CheckpointError             a checkpoint that is missing, damaged, hostile or of another family
+    │   └── LayoutError             its tensors are not the model's
     ├── ImageError                  a picture that cannot be read or used
     ├── GroundTruthError            annotations or masks that cannot be read, or are not of the pictures
     ├── EmbeddingError              an encoded picture (.semb) that is damaged, hostile or of another model
@@ -38,6 +39,10 @@ class UnsupportedError(RequestError):
 
 class CheckpointError(SamExportError):
     """A checkpoint that is missing, damaged, hostile or of another family."""
+
+
+class LayoutError(CheckpointError):
+    """A checkpoint whose tensors are not those of the model."""
 
 
 class ImageError(SamExportError, ValueError):
