@@ -25,11 +25,7 @@ def prompts_of_pictures(
     Raises:
         RequestError: a list of another length, or a bad prompt; the text begins with the number of its picture, from 0.
     """
-    count = len(original_sizes)
-    for name, part in zip(PARTS, parts, strict=True):
-        if part is not None and (not hasattr(part, "__len__") or len(part) != count):
-            given = len(part) if hasattr(part, "__len__") else type(part).__name__
-            raise RequestError(f"{name}: {given} given for {count} pictures; give a list with an entry a picture")
+    check_lengths(parts, len(original_sizes))
     found = []
     for index, original_hw in enumerate(original_sizes):
         coords, labels, boxes, masks = (None if part is None else part[index] for part in parts)
@@ -38,3 +34,11 @@ def prompts_of_pictures(
         except RequestError as exc:
             raise RequestError(f"picture {index}: {exc}") from exc
     return tuple(found)
+
+
+def check_lengths(parts: Sequence[PartOfPictures], count: int) -> None:
+    """Raise unless each list, in the order of `PARTS`, has an entry a picture."""
+    for name, part in zip(PARTS, parts, strict=True):
+        if part is not None and (not hasattr(part, "__len__") or len(part) != count):
+            given = len(part) if hasattr(part, "__len__") else type(part).__name__
+            raise RequestError(f"{name}: {given} given for {count} pictures; give a list with an entry a picture")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from ..contract import Array, FloatArray, ImageArray, Preprocessing
@@ -31,20 +32,22 @@ def prepare_image(image: ImageArray, pre: Preprocessing) -> PreparedImage:
     Source: `ResizeLongestSide` and `Sam.preprocess` (facebookresearch/segment-anything).
     """
     original_hw = (image.shape[0], image.shape[1])
-    height, width = fitted_hw(original_hw, pre.image_hw, pre.fit)
-    resized = _resized(image, height, width)
+    resized = resized_image(image, pre)
+    height, width = resized.shape[:2]
     canvas = np.empty((3, *pre.image_hw), np.float32)
     canvas[:] = _padding(resized, pre)
     canvas[:, :height, :width] = resized.transpose(2, 0, 1)
     return PreparedImage(canvas[np.newaxis], original_hw, (height, width))
 
 
-def _resized(image: ImageArray, height: int, width: int) -> ImageArray:
-    """Return the picture, uint8 [height, width, 3]: columns first, then rows, each rounded to uint8.
+def resized_image(image: ImageArray, pre: Preprocessing) -> ImageArray:
+    """Return the picture, uint8 [H, W, 3], as large as it is in the encoder's frame: columns first, then rows.
 
-    In one call Pillow 13 and later choose the order by the sizes (python-pillow/Pillow#9549), and grey levels depend
-    on it; runtimes in other languages and on older versions must find the same ones.
+    Each pass is rounded to uint8. In one call Pillow 13 and later choose the order by the sizes
+    (python-pillow/Pillow#9549), and grey levels depend on it; runtimes in other languages and on older versions must
+    find the same ones.
     """
+    height, width = fitted_hw((image.shape[0], image.shape[1]), pre.image_hw, pre.fit)
     columns_done = Image.fromarray(image).resize((width, image.shape[0]), Image.Resampling.BILINEAR)
     return np.asarray(columns_done.resize((width, height), Image.Resampling.BILINEAR))
 
@@ -62,11 +65,27 @@ def fitted_hw(
 
 def to_prompt_frame(points_in_image: Array, original_hw: tuple[int, int], pre: Preprocessing) -> FloatArray:
     """Return points [..., 2], (x, y) in pixels of a picture of that size, as float32 in pixels of the prompt frame."""
-    height, width = fitted_hw(original_hw, pre.prompt_frame_hw, pre.fit)
-    original_height, original_width = original_hw
-    scale = np.array([width / original_width, height / original_height])
-    in_frame: FloatArray = (np.asarray(points_in_image, np.float64) * scale).astype(np.float32)
+    in_frame: FloatArray = (np.asarray(points_in_image, np.float64) * _prompt_scale(original_hw, pre)).astype(
+        np.float32
+    )
     return in_frame
+
+
+def from_prompt_frame(points_in_frame: Array, original_hw: tuple[int, int], pre: Preprocessing) -> NDArray[np.float64]:
+    """Return points [..., 2], (x, y) in pixels of the prompt frame, as float64 in pixels of a picture of that size.
+
+    What float32 left beyond the picture's far border, less than a thousandth of a pixel, is put back on it.
+    """
+    height, width = original_hw
+    border = np.array([width, height], np.float64)
+    in_image: NDArray[np.float64] = np.asarray(points_in_frame, np.float64) / _prompt_scale(original_hw, pre)
+    return np.where((in_image > border) & (in_image < border + 1e-3), border, in_image)
+
+
+def _prompt_scale(original_hw: tuple[int, int], pre: Preprocessing) -> NDArray[np.float64]:
+    """Return what x and y of the picture are multiplied by."""
+    height, width = fitted_hw(original_hw, pre.prompt_frame_hw, pre.fit)
+    return np.array([width / original_hw[1], height / original_hw[0]])
 
 
 def _padding(resized: ImageArray, pre: Preprocessing) -> FloatArray:

@@ -71,7 +71,9 @@ def one_prompt(
         RequestError: as `check_prompts`, or several boxes.
     """
     if box is not None and _several(box):
-        raise RequestError(f"box: {len(_numbers('box', box))} boxes given, allowed: one; predict_batch takes several")
+        raise RequestError(
+            f"box: {len(finite_numbers('box', box))} boxes given, allowed: one; predict_batch takes several"
+        )
     return check_prompts(
         None if point_coords is None else _shaped("point_coords", point_coords, ("N", 2))[np.newaxis],
         None if point_labels is None else _shaped("point_labels", point_labels, ("N",))[np.newaxis],
@@ -160,11 +162,16 @@ def _labelled_points(prompts: Prompts) -> tuple[NDArray[np.float64], NDArray[np.
 
 
 def _several(box: ArrayLike) -> bool:
-    numbers = _numbers("box", box)
+    numbers = finite_numbers("box", box)
     return numbers.ndim == 2 and len(numbers) > 1 and numbers.shape[1] == 4
 
 
-def _numbers(name: str, value: ArrayLike) -> NDArray[np.float64]:
+def finite_numbers(name: str, value: ArrayLike) -> NDArray[np.float64]:
+    """Return what a caller gave as numbers; the name is for messages.
+
+    Raises:
+        RequestError: not numbers, rows of different length, NaN or infinity.
+    """
     try:
         array = np.asarray(value)
     except ValueError as exc:
@@ -183,7 +190,7 @@ def _numbers(name: str, value: ArrayLike) -> NDArray[np.float64]:
 
 def _shaped(name: str, value: ArrayLike, *allowed: tuple[int | str, ...]) -> NDArray[np.float64]:
     """Return finite numbers of one of the allowed shapes, in which a name stands for any size but 0."""
-    numbers = _numbers(name, value)
+    numbers = finite_numbers(name, value)
     for shape in allowed:
         if numbers.ndim == len(shape) and all(
             size > 0 if isinstance(axis, str) else size == axis for size, axis in zip(numbers.shape, shape, strict=True)

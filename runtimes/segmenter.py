@@ -68,6 +68,11 @@ class Segmenter(PictureModel):
         return self._current().original_hw
 
     @property
+    def original_sizes(self) -> tuple[tuple[int, int], ...]:
+        """Height and width of every picture that is set."""
+        return tuple(picture.original_hw for picture in self._pictures)
+
+    @property
     def embedding_key(self) -> EmbeddingKey:
         """Which embeddings fit this model.
 
@@ -222,9 +227,8 @@ class Segmenter(PictureModel):
         pictures = self._pictures
         if not pictures:
             raise RequestError("segmenter: no pictures are set; call set_image_batch first")
-        sizes = [picture.original_hw for picture in pictures]
         prompts = prompts_of_pictures(
-            (point_coords, point_labels, boxes, mask_input), original_sizes=sizes, rule=self._mask_rule
+            (point_coords, point_labels, boxes, mask_input), original_sizes=self.original_sizes, rule=self._mask_rule
         )
         return tuple(
             self.decode(picture, part, multimask_output=multimask_output, return_logits=return_logits)

@@ -70,6 +70,7 @@ def test_arrows_hold(folder: str) -> None:
     [
         "sam_export",
         "sam_export.runtimes",
+        "sam_export.runtimes.upstream",
         "sam_export.manifest",
         "sam_export.cli",
         "sam_export.cli.segment_command",

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-import torch.nn.functional as F
-from numpy.typing import ArrayLike
-from PIL import Image
 
 from sam_export.exporters import export
 from sam_export.models import SamModel, components
 from sam_export.runtimes import Segmenter, open_session
 
+from .torch_predictor import Given, predictor
+
 FRAME, CELLS = 64, 64
 PICTURES = {"wide": (48, 100), "thin": (120, 2)}
-Given = Mapping[str, ArrayLike]
 
 
 @pytest.fixture(scope="module", params=["onnx", "openvino"])
@@ -33,43 +29,6 @@ def segmenter(
         for graph in graphs
     }
     return Segmenter(sessions, tiny_sam.variant.preprocessing, tiny_sam.variant.mask_rule)
-
-
-def predictor(model: SamModel, image: np.ndarray, given: Given) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Upstream's steps, written out: logits in the picture [4, H, W], IoUs [4], low-res logits [4, h, w]."""
-    encoder, decoder = (component.module for component in components(model))
-    height, width = image.shape[:2]
-    scale = FRAME * 1.0 / max(height, width)
-    new_height, new_width = int(height * scale + 0.5), int(width * scale + 0.5)
-    resized = torch.from_numpy(
-        np.array(Image.fromarray(image).resize((new_width, new_height), Image.Resampling.BILINEAR))
-    ).float()
-    padded = F.pad(
-        resized.permute(2, 0, 1)[None], (0, FRAME - new_width, 0, FRAME - new_height), value=float(resized.min())
-    )
-    ratio = np.array([new_width / width, new_height / height])
-    coords, labels = np.zeros((0, 2)), np.zeros(0)
-    if "point_coords" in given:
-        coords, labels = np.asarray(given["point_coords"]) * ratio, np.asarray(given["point_labels"])
-    if "box" in given:
-        coords = np.concatenate([coords, np.asarray(given["box"]).reshape(2, 2) * ratio])
-        labels = np.concatenate([labels, [2, 3]])
-    else:
-        coords, labels = np.concatenate([coords, [[0, 0]]]), np.concatenate([labels, [-1]])
-    mask = np.asarray(given.get("mask_input", np.zeros((1, CELLS, CELLS))))
-    with torch.inference_mode():
-        low_res, ious = decoder(
-            encoder(padded),
-            torch.from_numpy(coords[np.newaxis]).float(),
-            torch.from_numpy(labels[np.newaxis]).float(),
-            torch.from_numpy(mask[np.newaxis]).float(),
-            torch.tensor([float("mask_input" in given)]),
-        )
-        in_frame = F.interpolate(low_res, (FRAME, FRAME), mode="bilinear", align_corners=False)
-        logits = F.interpolate(
-            in_frame[..., :new_height, :new_width], (height, width), mode="bilinear", align_corners=False
-        )
-    return logits[0], ious[0], low_res[0]
 
 
 def prompts(height: int, width: int) -> dict[str, Given]:
