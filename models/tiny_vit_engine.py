@@ -12,13 +12,13 @@ What differs, and what it saves (share of the encoder's time, OpenVINO in bf16 o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import LayerNorm2d, Migration
+from .engine_layers import EngineNeck, filled, linear, pointwise_linear, to_cells, to_grid
+from .layers import Migration
 from .tiny_vit import (
     HEAD_DIM,
     AttentionStage,
@@ -31,8 +31,6 @@ from .tiny_vit import (
     TinyVitBlock,
     WindowAttention,
 )
-
-Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
 
 class EngineTinyVit(nn.Module):
@@ -103,10 +101,10 @@ class EngineAttention(nn.Module):
         weights = source.qkv.weight.reshape(self.heads, 3, HEAD_DIM, dim)
         biases = source.qkv.bias.reshape(self.heads, 3, HEAD_DIM)
         scale = HEAD_DIM**-0.5
-        self.q = _linear(weights[:, 0] * scale, biases[:, 0] * scale)
-        self.k = _linear(weights[:, 1])
-        self.v = _linear(weights[:, 2])
-        self.proj = _linear(source.proj.weight, source.proj.bias + source.proj.weight @ biases[:, 2].reshape(dim))
+        self.q = linear(weights[:, 0] * scale, biases[:, 0] * scale)
+        self.k = linear(weights[:, 1])
+        self.v = linear(weights[:, 2])
+        self.proj = linear(source.proj.weight, source.proj.bias + source.proj.weight @ biases[:, 2].reshape(dim))
         self.attention_biases = source.attention_biases
         self.register_buffer("attention_bias_idxs", source.attention_bias_idxs, persistent=False)
 
@@ -189,25 +187,6 @@ class EngineAttentionStage(nn.Module):
         return merged
 
 
-class EngineNeck(nn.Module):
-    """cells [1, side², C] -> image_embeddings [1, 256, side, side]. Attributes are numbered as upstream's `neck`."""
-
-    def __init__(self, source: nn.Sequential, side: int) -> None:
-        super().__init__()
-        first, first_norm, second, second_norm = source
-        assert isinstance(first, nn.Conv2d)
-        assert isinstance(first_norm, LayerNorm2d)
-        self.side = side
-        self.neck_0 = pointwise_linear(first)
-        self.neck_1 = _channels_last_norm(first_norm)
-        self.neck_2, self.neck_3 = second, second_norm
-
-    def forward(self, x: Tensor) -> Tensor:
-        normed = self.neck_1(self.neck_0(x))
-        embeddings: Tensor = self.neck_3(self.neck_2(to_grid(normed, self.side)))
-        return embeddings
-
-
 def migrations(module: nn.Module) -> Iterator[Migration]:
     """Yield, for every block below the module, where a channel's scale can be moved."""
     for name, block in module.named_modules():
@@ -215,17 +194,6 @@ def migrations(module: nn.Module) -> Iterator[Migration]:
             yield Migration(f"{name}.attn.norm", tuple(f"{name}.attn.{part}" for part in ("q", "k", "v")))
             yield Migration(f"{name}.attn.v", (f"{name}.attn.proj",))
             yield Migration(f"{name}.mlp.norm", (f"{name}.mlp.fc1",))
-
-
-def to_grid(cells: Tensor, side: int) -> Tensor:
-    """[1, side², C] -> [1, C, side, side]."""
-    return cells.reshape(1, side, side, cells.shape[-1]).permute(0, 3, 1, 2)
-
-
-def to_cells(grid: Tensor) -> Tensor:
-    """[1, C, side, side] -> [1, side², C]."""
-    _, channels, height, width = grid.shape
-    return grid.permute(0, 2, 3, 1).reshape(1, height * width, channels)
 
 
 def fold_batch_norm(source: ConvBatchNorm) -> nn.Conv2d:
@@ -242,18 +210,7 @@ def fold_batch_norm(source: ConvBatchNorm) -> nn.Conv2d:
         padding=conv.kernel_size[0] // 2,
         groups=conv.groups,
     )
-    return _filled(folded, conv.weight * gain.reshape(-1, 1, 1, 1), norm.bias - norm.running_mean * gain)
-
-
-def pointwise_linear(source: nn.Conv2d) -> nn.Linear:
-    """Return the linear layer over the last axis that a 1x1 convolution is over the first."""
-    return _linear(source.weight.flatten(1), source.bias)
-
-
-def _channels_last_norm(source: LayerNorm2d) -> nn.LayerNorm:
-    norm = nn.LayerNorm(source.weight.shape[0], eps=source.eps)
-    norm.weight, norm.bias = source.weight, source.bias
-    return norm
+    return filled(folded, conv.weight * gain.reshape(-1, 1, 1, 1), norm.bias - norm.running_mean * gain)
 
 
 def _patch_embed(source: PatchEmbed) -> nn.Sequential:
@@ -268,17 +225,3 @@ def _stage(source: nn.Module, side: int) -> nn.Module:
         return EngineConvStage(source)
     assert isinstance(source, AttentionStage)
     return EngineAttentionStage(source, side)
-
-
-def _linear(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
-    """`weight` [..., in], `bias` [...]: leading axes are flattened."""
-    rows = weight.reshape(-1, weight.shape[-1])
-    linear = nn.Linear(rows.shape[1], rows.shape[0], bias=bias is not None)
-    return _filled(linear, rows, None if bias is None else bias.reshape(-1))
-
-
-def _filled(layer: Layer, weight: Tensor, bias: Tensor | None) -> Layer:
-    layer.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
-    if bias is not None:
-        layer.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
-    return layer
