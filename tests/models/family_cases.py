@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping
 from sam_export.models.catalog.efficient_sam import EFFICIENT_SAM_TI
 from sam_export.models.catalog.sam2 import SAM2_1_HIERA_TINY
 from sam_export.models.catalog.tiny_vit_sam import LITE_MEDSAM
+from sam_export.models.catalog.vit_sam import SAM_VIT_B
 from sam_export.models.efficient_sam import EfficientSamConfig
 from sam_export.models.hiera import HieraConfig
 from sam_export.models.sam import DecoderConfig
 from sam_export.models.tiny_vit import TinyVitConfig
 from sam_export.models.variants import Variant
+from sam_export.models.vit import VitConfig
 
 TINY_DECODER = DecoderConfig(embedding_size=16, frame_size=64, dim=32, heads=4, mlp_dim=64)
 # Of an encoder that takes 16 pixels for a cell.
@@ -50,6 +52,13 @@ def tiny_vit_sam() -> Variant:
     return tiny(LITE_MEDSAM, "tiny_sam", encoder)
 
 
+def vit_sam() -> Variant:
+    """A SAM of 128 px: windows of 3 that 8 cells do not fill, then a block over the whole picture."""
+    encoder = VitConfig(48, 2, 4, global_blocks=(1,), image_size=128, window_size=3, out_channels=32)
+    row = tiny(SAM_VIT_B, "tiny_vit_sam", encoder, SMALL_CELLS, side=128)
+    return dataclasses.replace(row, mask_rule=dataclasses.replace(row.mask_rule, mask_hw=(32, 32)))
+
+
 def efficient_sam() -> Variant:
     """An EfficientSAM of 64 px; its position table is stretched from 14 cells to 16."""
     encoder = EfficientSamConfig(image_size=64, dim=48, heads=3, depth=2, patch_size=4, out_channels=32)
@@ -69,6 +78,7 @@ def sam2() -> Variant:
 # Keyed by what the case shows; a family may have several.
 FAMILY_CASES: Mapping[str, Callable[[], Variant]] = {
     "tiny_vit_sam": tiny_vit_sam,
+    "vit_sam": vit_sam,
     "efficient_sam": efficient_sam,
     "sam2": sam2,
 }

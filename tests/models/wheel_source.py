@@ -58,6 +58,16 @@ def shim(name: str, **contents: object) -> dict[str, ModuleType]:
     return {name: module}
 
 
+def torchvision_shims() -> dict[str, ModuleType]:
+    """The names that SAM's predictors import; none of them is called."""
+    names = {"ops": (), "ops.boxes": ("batched_nms", "box_area"), "transforms": ()}
+    names |= {"transforms.functional": ("resize", "to_pil_image")}
+    shims = shim("torchvision")
+    for name, members in names.items():
+        shims |= shim(f"torchvision.{name}", **dict.fromkeys(members))
+    return shims
+
+
 def randomise(module: nn.Module, seed: int = 0) -> nn.Module:
     """Fill every tensor with seeded values of a trained one's scale, so that one that is swapped or ignored shows."""
     generator = torch.Generator().manual_seed(seed)
