@@ -1,0 +1,216 @@
+"""Everything in a picture: a bundle's masks and time beside those of upstream's own generator in PyTorch eager.
+
+    python -m sam_export.benchmarks.everything dist/lite_medsam-onnx-fp32 --peer build/upstream -o everything
+
+Upstream's `SamAutomaticMaskGenerator` (segment-anything 1.0) runs on the same weights and options in an environment of
+its own, which the first run makes in the folder `--peer`. Each is a process of its own, turn by turn. Its masks are the
+reference: how many the bundle has, too, and with what IoU. `--hierarchical` adds what asking fewer points loses, beside
+the same bundle asking all.
+
+A model that does not answer to points (lite_medsam) gives few masks that upstream's limits would keep. Both generators
+then run with low limits, by default here, so that there are masks to compare: it shows that they compute the same, not
+that such masks are of use, and a point is no box. Both take the one mask a point that the model was trained to give,
+where upstream's would take three that it was not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from ..manifest import read_manifest
+from .everything_run import Options, Request, Result
+from .mask_matching import FAITHFUL_IOU, FOUND_IOU, Matching, match, merged
+from .peer_environment import Peer, own_process, peer
+
+UPSTREAM = "upstream, PyTorch eager"
+COLUMNS = (
+    "generator",
+    "engine",
+    "seconds a picture",
+    "speedup",
+    "peak memory",
+    "masks",
+    "compared with",
+    "IoU >= 0.98",
+    "IoU >= 0.9",
+    "worst",
+)
+RUN = "sam_export.benchmarks.everything_run"
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One of those that are compared. `reference`: whose masks its own are compared with; None for upstream."""
+
+    name: str
+    request: Request
+    reference: str | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """Seconds a picture: the median over pictures of the median over rounds, and the extremes of all rounds by it.
+
+    `speedup`: upstream's seconds by these, the median over rounds and pictures. `found`: the share of the reference's
+    masks that are matched with an IoU of 0.9, `faithful` with 0.98.
+    """
+
+    name: str
+    engine: str
+    seconds: float
+    fastest: float
+    slowest: float
+    speedup: float
+    peak_bytes: int
+    masks: int
+    reference: str | None
+    faithful: float
+    found: float
+    worst_iou: float
+
+
+Rounds = dict[str, list[Result]]
+
+
+def compare(contestants: Sequence[Contestant], rounds: int, upstream: Peer) -> tuple[Row, ...]:
+    """Return a row for each, upstream first.
+
+    Raises:
+        ConversionError: one of the processes failed.
+    """
+    results: Rounds = defaultdict(list)
+    for _ in range(rounds):
+        for one in contestants:
+            run = upstream.run if one.reference is None else partial(own_process, RUN)
+            with tempfile.TemporaryDirectory(prefix="sam-export-") as folder:
+                request, result = Path(folder) / "request.json", Path(folder) / "result.json"
+                request.write_bytes(msgspec.json.encode(one.request))
+                run(request, result)
+                results[one.name].append(msgspec.json.decode(result.read_bytes(), type=Result))
+    return tuple(_row(one, results) for one in contestants)
+
+
+def _row(one: Contestant, results: Rounds) -> Row:
+    own, upstream = results[one.name], results[UPSTREAM]
+    samples = [[answer.seconds for answer in result.answers] for result in own]
+    ratios = [
+        theirs.seconds / ours.seconds
+        for before, after in zip(upstream, own, strict=True)
+        for theirs, ours in zip(before.answers, after.answers, strict=True)
+    ]
+    matching = _matching(results[one.reference or one.name][0], own[0])
+    totals = [statistics.mean(sample) for sample in samples]
+    return Row(
+        name=one.name,
+        engine=own[0].engine,
+        seconds=statistics.median(totals),
+        fastest=min(totals),
+        slowest=max(totals),
+        speedup=statistics.median(ratios),
+        peak_bytes=max(result.peak_bytes for result in own),
+        masks=matching.candidate_count,
+        reference=one.reference,
+        faithful=matching.share_from(FAITHFUL_IOU),
+        found=matching.share_from(FOUND_IOU),
+        worst_iou=min(matching.ious, default=1.0),
+    )
+
+
+def _matching(reference: Result, candidate: Result) -> Matching:
+    """Match picture by picture. Empty masks, which upstream keeps where no limit removes them, are no objects."""
+    return merged(
+        [
+            match(
+                [mask.segmentation for mask in before.masks if mask.area],
+                [mask.segmentation for mask in after.masks if mask.area],
+            )
+            for before, after in zip(reference.answers, candidate.answers, strict=True)
+        ]
+    )
+
+
+def markdown(rows: Sequence[Row], facts: dict[str, str]) -> str:
+    """Return the table as Markdown."""
+    lines = [
+        f"| {' | '.join(COLUMNS)} |",
+        "|---|---|---:|---:|---:|---:|---|---:|---:|---:|",
+    ]
+    for row in rows:
+        lines.append(
+            f"| {row.name} | {row.engine} | {row.seconds:.1f} ({row.fastest:.1f} - {row.slowest:.1f}) | "
+            f"{row.speedup:.2f}x | {row.peak_bytes / 1e9:.2f} GB | {row.masks} | {row.reference or '-'} | "
+            f"{row.faithful:.1%} | {row.found:.1%} | {row.worst_iou:.3f} |"
+        )
+    return "\n".join([*lines, "", "; ".join(f"{name}: {value}" for name, value in facts.items()), ""])
+
+
+def main() -> None:
+    given = _parser().parse_args()
+    options = Options(given.points_per_side, given.pred_iou_thresh, given.stability_score_thresh, given.box_nms_thresh)
+    pictures = tuple(str(path.resolve()) for path in given.pictures or _own_pictures())
+    base = Request(pictures, options, given.threads, compute_precision=given.compute_precision)
+    card = read_manifest(given.bundles[0]).model
+    asked = msgspec.structs.replace(
+        base, model=card.model, checkpoint=None if given.checkpoint is None else str(given.checkpoint.resolve())
+    )
+    contestants = [Contestant(UPSTREAM, asked, None)]
+    for bundle in given.bundles:
+        own = msgspec.structs.replace(base, bundle=str(bundle))
+        contestants.append(Contestant(bundle.name, own, UPSTREAM))
+        if given.hierarchical:
+            fewer = msgspec.structs.replace(own, hierarchical=True)
+            contestants.append(Contestant(f"{bundle.name}, hierarchical", fewer, bundle.name))
+    rows = compare(contestants, given.rounds, peer("upstream_everything", given.peer))
+    facts = {
+        "options": str(options),
+        "pictures": ", ".join(Path(path).name for path in pictures),
+        "rounds": str(given.rounds),
+        "threads": str(given.threads),
+        "processor": platform.processor() or platform.machine(),
+    }
+    given.out.mkdir(parents=True, exist_ok=True)
+    text = markdown(rows, facts)
+    (given.out / "everything.md").write_text(text)
+    (given.out / "everything.json").write_bytes(
+        msgspec.json.format(msgspec.json.encode({"facts": facts, "rows": rows}), indent=2) + b"\n"
+    )
+    print(text)  # noqa: T201 - what the command is for
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", maxsplit=1)[0])
+    parser.add_argument("bundles", nargs="+", type=Path, metavar="BUNDLE", help="all of one model")
+    parser.add_argument("--pictures", nargs="+", type=Path, help="default: two of scikit-image's")
+    parser.add_argument("--checkpoint", type=Path, help="what the bundles were made from, if not pinned")
+    parser.add_argument("--peer", type=Path, required=True, help="folder of upstream's environment, made once")
+    parser.add_argument("--points-per-side", type=int, default=32)
+    parser.add_argument("--pred-iou-thresh", type=float, default=0.0)
+    parser.add_argument("--stability-score-thresh", type=float, default=0.0)
+    parser.add_argument("--box-nms-thresh", type=float, default=0.7)
+    parser.add_argument("--compute-precision", help="asked of the bundles' engine")
+    parser.add_argument("--hierarchical", action="store_true")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for everything.md and everything.json")
+    return parser
+
+
+def _own_pictures() -> tuple[Path, ...]:
+    import skimage
+
+    folder = Path(skimage.__file__).parent / "data"
+    return folder / "coins.png", folder / "cell.png"
+
+
+if __name__ == "__main__":
+    main()

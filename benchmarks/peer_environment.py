@@ -1,0 +1,70 @@
+"""Environments of their own for what bundles are compared with: made once, from pinned requirements, used by name."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ConversionError, RequestError
+
+PEERS = Path(__file__).parent / "peers"
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A script and the interpreter that it runs in."""
+
+    python: Path
+    script: Path
+
+    def run(self, request: Path, result: Path) -> None:
+        """Run the script on a request.
+
+        Raises:
+            ConversionError: it failed; the text is its last line.
+        """
+        run_process([str(self.python), str(self.script), str(request), str(result)], str(self.script))
+
+
+def peer(name: str, folder: Path) -> Peer:
+    """Return a peer, its environment made in `folder` unless it is there: its requirements, and this project.
+
+    Raises:
+        RequestError: this is not a source tree, where alone peers are.
+        ConversionError: the environment could not be made.
+    """
+    source = PEERS / name
+    if not (source / "requirements.txt").is_file():
+        raise RequestError(f"{name}: its script is in the repository only; run this in a clone of it")
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    made = folder / f".{name}"
+    if not made.exists():
+        venv.create(folder, with_pip=True)
+        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        constraints = ["--constraint", str(ROOT / "constraints.txt")]
+        run_process([*install, *constraints, "-r", str(source / "requirements.txt"), f"{ROOT}[export]"], name)
+        made.touch()
+    return Peer(python, source / "run.py")
+
+
+def run_process(command: list[str], name: str) -> None:
+    """Run a command to its end.
+
+    Raises:
+        ConversionError: it failed; the text is its last line.
+    """
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no shell, our own words
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        words = " ".join(command)
+        raise ConversionError(f"{name}: status {done.returncode}, {last}; run `{words}` by hand to see all of it")
+
+
+def own_process(module: str, request: Path, result: Path) -> None:
+    """Run a module of this package on a request, in this environment."""
+    run_process([sys.executable, "-m", module, str(request), str(result)], module)
