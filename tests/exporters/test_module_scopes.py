@@ -12,6 +12,8 @@ OPS = (
     "/encoder/layers.0/blocks.0/conv1/Conv",
     "/encoder/layers.1/blocks.0/conv1/Conv",
     "/pe_layer/Sin",
+    "/decoder/upscaling.0/upscaling.0.1/Add",
+    "/decoder/heads/heads.1/heads.1.0/Mul",
 )
 
 
@@ -23,6 +25,9 @@ OPS = (
         ("encoder.layers.1.blocks", {OPS[2]}),
         ("encoder", {OPS[1], OPS[2]}),
         ("prompt_encoder.pe_layer", {OPS[3]}),
+        ("decoder.upscaling.0.1", {OPS[4]}),
+        ("decoder.heads.1", {OPS[5]}),
+        ("decoder.heads.1.0", {OPS[5]}),
     ],
 )
 def test_ops_are_found_by_their_path(module: str, expected: set[str]) -> None:
