@@ -20,6 +20,7 @@ from ..contract import GraphContract, TensorSpec
 from ..errors import ConversionError, UnsupportedError
 from ..models.components import Component
 from . import coreml_attention as _attention  # noqa: F401  # registers itself with coremltools
+from . import coreml_gelu as _gelu  # noqa: F401  # likewise
 from .coreml_passes import Fp16Selector, pass_pipeline
 from .coreml_quiet import quiet_conversion
 from .coreml_rounding import require_ios
