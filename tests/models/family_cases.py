@@ -9,10 +9,12 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from sam_export.models.catalog.efficient_sam import EFFICIENT_SAM_TI
+from sam_export.models.catalog.efficientvit_sam import EFFICIENTVIT_SAM_L0
 from sam_export.models.catalog.sam2 import SAM2_1_HIERA_TINY
 from sam_export.models.catalog.tiny_vit_sam import LITE_MEDSAM
 from sam_export.models.catalog.vit_sam import SAM_VIT_B
 from sam_export.models.efficient_sam import EfficientSamConfig
+from sam_export.models.efficientvit import EfficientVitConfig
 from sam_export.models.hiera import HieraConfig
 from sam_export.models.sam import DecoderConfig
 from sam_export.models.tiny_vit import TinyVitConfig
@@ -75,10 +77,28 @@ def sam2() -> Variant:
     return dataclasses.replace(row, mask_rule=dataclasses.replace(row.mask_rule, mask_hw=(32, 32)))
 
 
+def efficientvit_sam() -> Variant:
+    """An EfficientViT-SAM that encodes 64 px and is asked in a frame of 128; its maps of 2 to 8 cells are stretched."""
+    encoder = EfficientVitConfig(
+        image_size=64,
+        depths=(1, 1, 1, 1, 1),
+        head_depth=1,
+        widths=(8, 16, 16, 32, 32),
+        head_dim=16,
+        head_width=32,
+        embedding_size=16,
+        out_channels=32,
+    )
+    decoder = dataclasses.replace(TINY_DECODER, frame_size=128)
+    row = tiny(EFFICIENTVIT_SAM_L0, "tiny_efficientvit_sam", encoder, decoder)
+    return dataclasses.replace(row, preprocessing=dataclasses.replace(row.preprocessing, prompt_frame_hw=(128, 128)))
+
+
 # Keyed by what the case shows; a family may have several.
 FAMILY_CASES: Mapping[str, Callable[[], Variant]] = {
     "tiny_vit_sam": tiny_vit_sam,
     "vit_sam": vit_sam,
     "efficient_sam": efficient_sam,
+    "efficientvit_sam": efficientvit_sam,
     "sam2": sam2,
 }
