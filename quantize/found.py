@@ -26,6 +26,13 @@ def found_plan(
     return plan, decode_records(record, name) if record is not None else ()
 
 
+def found_names() -> tuple[str, ...]:
+    """Return what ships with the package, each as `model-target-precision`."""
+    names = (entry.name for entry in files(__package__).joinpath(FOLDER).iterdir())
+    plans = (name.removesuffix(".json") for name in names if name.endswith(".json"))
+    return tuple(sorted(name for name in plans if not name.endswith("-search")))
+
+
 def _read(name: str) -> bytes | None:
     entry = files(__package__).joinpath(FOLDER, name)
     return entry.read_bytes() if entry.is_file() else None

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from ..errors import RequestError
 from ..models.cache import cached, pull
 from ..models.catalog import DEFAULT_VARIANT, VARIANTS
 from ..models.variants import Variant
+from .arguments import given_path
 from .progress import stage_progress
 
 INTERRUPTED = 130
@@ -43,6 +46,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add `models` and `pull`; their `run` default is the handler, `(Namespace) -> exit status`."""
     listing = subparsers.add_parser("models", help="list the models that can be exported, and which are cached")
     listing.add_argument("--json", action="store_true", help="print the list for machines")
+    listing.add_argument(
+        "--matrix", action="store_true", help="show family, target and precision, and how each was verified"
+    )
+    listing.add_argument(
+        "--into",
+        type=given_path,
+        metavar="FILE",
+        help="with --matrix: bring the table of a Markdown document up to date",
+    )
     listing.set_defaults(run=_run_models)
     pulling = subparsers.add_parser("pull", help="fetch a model's weights into the cache, and verify them")
     pulling.add_argument("model", metavar="MODEL", help=f"one of {', '.join(VARIANTS)}")
@@ -52,7 +64,25 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _run_models(args: argparse.Namespace) -> int:
+    if args.into is not None and not args.matrix:
+        raise RequestError(f"--into {args.into} is for --matrix, which is not given; add it")
+    if args.matrix:
+        return list_support(Console(), as_json=args.json, into=args.into)
     return list_models(Console(), as_json=args.json)
+
+
+def list_support(console: Console, *, as_json: bool = False, into: Path | None = None) -> int:
+    """Print what can be exported and how it was verified, or write it into a document; always 0."""
+    from ..support import support_table, write_into
+    from .matrix import print_matrix
+
+    if into is not None:
+        write_into(into)
+    elif as_json:
+        _print_json(console, support_table())
+    else:
+        print_matrix(support_table(), console)
+    return 0
 
 
 def _run_pull(args: argparse.Namespace) -> int:
@@ -147,6 +177,6 @@ def _terms(row: ModelRow) -> tuple[str, ...]:
     return () if row.license_terms is None else (f"  needs --accept-license: {escape(row.license_terms)}",)
 
 
-def _print_json(console: Console, value: ModelRow | tuple[ModelRow, ...]) -> None:
+def _print_json(console: Console, value: object) -> None:
     text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
     console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,121 @@
+"""Family x target x precision: what can be exported, and how each was verified; README shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import OutputError, RequestError
+from .exporters import TARGETS
+from .models import VARIANTS, Variant
+from .models.variants import NOT_VERIFIED
+from .quantize.found import found_names
+from .quantize.recipes import OF_TARGET
+
+BEGIN, END = "<!-- models: begin -->", "<!-- models: end -->"
+MEASURED, NOT_MEASURED = "measured", "gated, not measured yet"
+HEAD = ("models", "for", "floats", "fewer bits", "licence", "modules compared with")
+
+
+@dataclass(frozen=True)
+class Support:
+    """What holds of some models of a family alike.
+
+    `floats`: precisions that the tests export, open and gate on random weights; `fewer_bits`: those that are made by
+    rounding; both by target. `measured`: targets and precisions whose masks on trained weights are known, each as
+    `onnx-int8`. `verified_against`: what the tests compare the family's modules with.
+    """
+
+    family: str
+    models: tuple[str, ...]
+    floats: dict[str, tuple[str, ...]]
+    fewer_bits: dict[str, tuple[str, ...]]
+    measured: tuple[str, ...]
+    verified_against: str
+    license: str
+    prompts: tuple[str, ...]
+    description: str
+
+
+def support_table(variants: Iterable[Variant] | None = None) -> tuple[Support, ...]:
+    """Return a row for the models of a family that differ in nothing but their size, in the catalogue's order."""
+    groups: dict[tuple[object, ...], list[Variant]] = {}
+    for row in VARIANTS.values() if variants is None else variants:
+        alike = (row.family, row.description, row.full_license, row.verified_against, _measured((row,)))
+        groups.setdefault(alike, []).append(row)
+    return tuple(map(_support, groups.values()))
+
+
+def _support(rows: Sequence[Variant]) -> Support:
+    first = rows[0]
+    return Support(
+        family=first.family,
+        models=tuple(row.name for row in rows),
+        floats={name: target.precisions for name, target in TARGETS.items()},
+        fewer_bits={name: OF_TARGET.get(name, ()) for name in TARGETS},
+        measured=_measured(rows),
+        verified_against=first.verified_against or NOT_VERIFIED,
+        license=first.full_license,
+        prompts=first.mask_rule.prompts,
+        description=first.description,
+    )
+
+
+def _measured(rows: Sequence[Variant]) -> tuple[str, ...]:
+    return tuple(
+        sorted(
+            name.removeprefix(f"{row.name}-")
+            for row in rows
+            for name in found_names()
+            if name.startswith(f"{row.name}-")
+        )
+    )
+
+
+def render_support(rows: Sequence[Support]) -> str:
+    """Return the table as Markdown."""
+    lines = [HEAD, ("---",) * len(HEAD), *map(_cells, rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cells(row: Support) -> tuple[str, ...]:
+    same = set(row.floats.values())
+    floats = "; ".join(f"{target} {', '.join(found)}" for target, found in row.floats.items())
+    return (
+        ", ".join(f"`{name}`" for name in row.models),
+        row.description,
+        f"{', '.join(same.pop())} on each target" if len(same) == 1 else floats,
+        MEASURED if row.measured else NOT_MEASURED,
+        row.license,
+        row.verified_against,
+    )
+
+
+def rewritten(text: str, rows: Sequence[Support], subject: str) -> str:
+    """Return a document with the table between its two marks.
+
+    Raises:
+        RequestError: it does not have them.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise RequestError(f"{subject}: has no lines {BEGIN} and {END}; put them where the table shall stand")
+    return f"{before}{BEGIN}\n{render_support(rows)}{END}{after}"
+
+
+def write_into(path: Path) -> None:
+    """Bring the table of a document up to date.
+
+    Raises:
+        RequestError: it has no marks, or is no text.
+        OutputError: it cannot be read or written.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        path.write_text(rewritten(text, support_table(), str(path)), encoding="utf-8")
+    except UnicodeDecodeError as exc:
+        raise RequestError(f"{path}: is no text; give a Markdown document") from exc
+    except OSError as exc:
+        raise OutputError(f"{path}: {exc.strerror or exc}; give a document that can be written") from exc
