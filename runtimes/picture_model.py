@@ -73,6 +73,11 @@ class PictureModel:
         self._lock = threading.Lock()
 
     @property
+    def sessions(self) -> Mapping[str, Session]:
+        """The graphs by component, to be run on their own; not safe beside calls of this object in other threads."""
+        return self._sessions
+
+    @property
     def preprocessing(self) -> Preprocessing:
         return self._preprocessing
 

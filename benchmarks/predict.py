@@ -1,0 +1,223 @@
+"""What a click costs beyond the two graphs, and what 64 boxes in one call save over 64 calls of a plain decoder.
+
+    python -m sam_export.benchmarks.predict dist/lite_medsam-onnx-fp32 --threads 2 -o out/
+
+All runs of a comparison are timed turn by turn; what counts is the ratio, round by round. `graphs` runs encoder and
+decoder with tensors that are ready; `calls` is `set_image` and `predict` with a box, masks in the picture's size
+included. The plain decoder is `torch.onnx.export` of the module at fp32, opset 17, no passes, on onnxruntime's CPU;
+its 64 calls give low-res logits only, ours give masks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+
+from ..contract import Array, EngineOptions, ImageArray
+from ..manifest import read_manifest
+from ..models import SamModel, components, load
+from ..runtimes import Segmenter, open_bundle
+from ..runtimes.preprocess import prepare_image
+from ..runtimes.prompts import check_prompts, decoder_feeds
+from ..runtimes.timing import Samples, measure, paired_ratio
+
+OPSET = 17
+SIZES = ((512, 512), (1500, 2000))
+BATCH = 64
+Run = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two ways to the same masks. Milliseconds with quartiles; `ratio`: median over rounds of candidate by baseline."""
+
+    what: str
+    candidate: str
+    baseline: str
+    rounds: int
+    candidate_ms: float
+    candidate_quartiles_ms: tuple[float, float]
+    baseline_ms: float
+    baseline_quartiles_ms: tuple[float, float]
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Report:
+    bundle: str
+    engine: str
+    threads: int
+    comparisons: tuple[Comparison, ...]
+
+
+def compare_predictions(bundle: Path, *, threads: int, rounds: int, model: SamModel) -> Report:
+    """Return all comparisons of a bundle.
+
+    Raises:
+        BundleError, UnsupportedError, MissingDependencyError: the bundle cannot be opened here.
+    """
+    segmenter = open_bundle(bundle, options=EngineOptions(threads=threads))
+    used = segmenter.reports["mask_decoder"]
+    found = [one for size in SIZES for one in _overheads(segmenter, size, rounds)]
+    with tempfile.TemporaryDirectory(prefix="sam-export-") as folder:
+        plain = _plain_decoder(model, Path(folder) / "plain.onnx", threads)
+        found.append(_many_boxes(segmenter, plain, max(3, rounds // 3)))
+    return Report(bundle.name, f"{used.engine} {used.version}, {used.compute_precision}", threads, tuple(found))
+
+
+def _overheads(segmenter: Segmenter, size: tuple[int, int], rounds: int) -> tuple[Comparison, Comparison]:
+    """Compare the calls with the graphs alone, and `predict` with the decoder alone."""
+    image, box = _picture(size), _box(size)
+    tensor = prepare_image(image, segmenter.preprocessing).tensor
+    segmenter.set_image(image)
+    feeds = _feeds(segmenter, size, box[np.newaxis])
+    encoder, decoder = (segmenter.sessions[name] for name in ("image_encoder", "mask_decoder"))
+    features = encoder.run({"image": tensor})
+
+    def graphs() -> object:
+        return decoder.run({**encoder.run({"image": tensor}), **feeds})
+
+    def calls() -> object:
+        segmenter.set_image(image)
+        return segmenter.predict(box=box, multimask_output=False)
+
+    runs: Mapping[str, Run] = {
+        "graphs": graphs,
+        "set_image and predict": calls,
+        "decoder": lambda: decoder.run({**features, **feeds}),
+        "predict": lambda: segmenter.predict(box=box, multimask_output=False),
+    }
+    samples = measure(runs, repeats=rounds, warmups=1)
+    name = f"{size[1]}x{size[0]}"
+    return (
+        _comparison(f"picture and box, {name}", "set_image and predict", "graphs", samples),
+        _comparison(f"box, {name}", "predict", "decoder", samples),
+    )
+
+
+def _many_boxes(segmenter: Segmenter, plain: Callable[[Mapping[str, Array]], object], rounds: int) -> Comparison:
+    size = SIZES[0]
+    segmenter.set_image(_picture(size))
+    corners = np.random.default_rng(0).uniform(0.05, 0.55, (BATCH, 2)) * size
+    boxes = np.concatenate([corners, corners + 0.4 * np.array(size)], axis=1)
+    features = {"image_embeddings": segmenter.get_image_embedding()}
+    feeds = [{**features, **_feeds(segmenter, size, box[np.newaxis])} for box in boxes]
+    names = f"predict_batch of {BATCH}", f"{BATCH} plain calls"
+    runs: Mapping[str, Run] = {
+        names[0]: lambda: segmenter.predict_batch(boxes=boxes, multimask_output=False),
+        names[1]: lambda: [plain(one) for one in feeds],
+    }
+    return _comparison(f"{BATCH} boxes, {size[1]}x{size[0]}", *names, measure(runs, repeats=rounds, warmups=1))
+
+
+def _comparison(what: str, candidate: str, baseline: str, samples: Mapping[str, Samples]) -> Comparison:
+    ours, theirs = samples[candidate], samples[baseline]
+    return Comparison(
+        what=what,
+        candidate=candidate,
+        baseline=baseline,
+        rounds=len(ours.seconds),
+        candidate_ms=1e3 * ours.median,
+        candidate_quartiles_ms=_ms(ours.quartiles),
+        baseline_ms=1e3 * theirs.median,
+        baseline_quartiles_ms=_ms(theirs.quartiles),
+        ratio=paired_ratio(ours, theirs),
+    )
+
+
+def _ms(quartiles: tuple[float, float]) -> tuple[float, float]:
+    return 1e3 * quartiles[0], 1e3 * quartiles[1]
+
+
+def _picture(size: tuple[int, int]) -> ImageArray:
+    return np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+
+
+def _box(size: tuple[int, int]) -> Array:
+    height, width = size
+    return np.array([0.2 * width, 0.2 * height, 0.8 * width, 0.8 * height])
+
+
+def _feeds(segmenter: Segmenter, size: tuple[int, int], boxes: Array) -> dict[str, Array]:
+    prompts = check_prompts(None, None, boxes, None, original_hw=size, rule=segmenter.mask_rule)
+    return decoder_feeds(prompts, size, segmenter.preprocessing, segmenter.mask_rule)
+
+
+def _plain_decoder(model: SamModel, path: Path, threads: int) -> Callable[[Mapping[str, Array]], object]:
+    """Return the decoder as anyone gets it from `torch.onnx.export`."""
+    _, decoder = components(model)
+    names = decoder.contract.input_names
+    axes = {
+        spec.name: {place: axis for place, axis in enumerate(spec.shape) if isinstance(axis, str)}
+        for spec in decoder.contract.inputs
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer calls itself deprecated
+        torch.onnx.export(
+            decoder.module.eval(),
+            decoder.example_inputs,
+            path,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=list(names),
+            dynamic_axes={name: dynamic for name, dynamic in axes.items() if dynamic},
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return lambda feeds: session.run(None, {name: feeds[name] for name in names})
+
+
+def markdown(report: Report) -> str:
+    """Return the report as a table."""
+    lines = [
+        f"`{report.bundle}`, {report.engine}, {report.threads} threads",
+        "",
+        "| what | candidate | baseline | candidate ms (quartiles) | baseline ms (quartiles) | ratio | rounds |",
+        "|---|---|---|---:|---:|---:|---:|",
+    ]
+    for one in report.comparisons:
+        cells = (
+            one.what,
+            one.candidate,
+            one.baseline,
+            _spread(one.candidate_ms, one.candidate_quartiles_ms),
+            _spread(one.baseline_ms, one.baseline_quartiles_ms),
+            f"{one.ratio:.3f}",
+            str(one.rounds),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _spread(median: float, quartiles: tuple[float, float]) -> str:
+    return f"{median:.1f} ({quartiles[0]:.1f} - {quartiles[1]:.1f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("-o", "--out", type=Path, help="folder for predict.json and predict.md")
+    given = parser.parse_args()
+    model = load(read_manifest(given.bundle).model.model)
+    report = compare_predictions(given.bundle, threads=given.threads, rounds=given.rounds, model=model)
+    if given.out is not None:
+        given.out.mkdir(parents=True, exist_ok=True)
+        (given.out / "predict.json").write_text(json.dumps(asdict(report), indent=2) + "\n")
+        (given.out / "predict.md").write_text(markdown(report))
+    print(markdown(report), end="")  # noqa: T201  # what the command is for
+
+
+if __name__ == "__main__":
+    main()
