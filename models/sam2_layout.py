@@ -35,6 +35,7 @@ POINT_TABLE = "prompt_encoder.point_embed.weight"
 # Perceptrons of three layers: the first and last have names of their own, what lies between is counted anew.
 _HEAD = r"(sam_mask_decoder\.(?:iou_prediction_head|pred_obj_score_head|output_hypernetworks_mlps\.\d+))\."
 _RULES: tuple[tuple[str, str], ...] = (
+    (r"^vision_encoder\.backbone\.timm_model\.", "image_encoder.trunk.body."),
     (r"^vision_encoder\.backbone\.", "image_encoder.trunk."),
     (r"^vision_encoder\.neck\.convs\.(\d+)\.", r"image_encoder.neck.convs.\1.conv."),
     (r"^(image_encoder\.trunk\.patch_embed)\.projection\.", r"\1.proj."),

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..variants import Variant
-from . import efficient_sam, efficientvit_sam, sam2, tiny_vit_sam, vit_sam
+from . import edgetam, efficient_sam, efficientvit_sam, sam2, tiny_vit_sam, vit_sam
 
-FAMILY_ROWS = (tiny_vit_sam.ROWS, vit_sam.ROWS, efficient_sam.ROWS, efficientvit_sam.ROWS, sam2.ROWS)
+FAMILY_ROWS = (
+    tiny_vit_sam.ROWS,
+    vit_sam.ROWS,
+    efficient_sam.ROWS,
+    efficientvit_sam.ROWS,
+    sam2.ROWS,
+    edgetam.ROWS,
+)
 
 VARIANTS: Mapping[str, Variant] = {variant.name: variant for rows in FAMILY_ROWS for variant in rows}
 DEFAULT_VARIANT = tiny_vit_sam.LITE_MEDSAM.name

@@ -68,35 +68,35 @@ SAM2_HIERA_TINY = _row(
     "sam2_hiera_tiny",
     f"{SAM2_URL}/sam2_hiera_tiny.pt",
     TINY,
-    parameters=31_440_977,
+    parameters=31_440_721,
     sha256="65b50056e05bcb13694174f51bb6da89c894b57b75ccdf0ba6352c597c5d1125",
 )
 SAM2_HIERA_SMALL = _row(
     "sam2_hiera_small",
     f"{SAM2_URL}/sam2_hiera_small.pt",
     SMALL,
-    parameters=38_538_833,
+    parameters=38_538_577,
     sha256="95949964d4e548409021d47b22712d5f1abf2564cc0c3c765ba599a24ac7dce3",
 )
 SAM2_HIERA_BASE_PLUS = _row(
     "sam2_hiera_base_plus",
     f"{SAM2_URL}/sam2_hiera_base_plus.pt",
     BASE_PLUS,
-    parameters=73_328_657,
+    parameters=73_328_401,
     sha256="d0bb7f236400a49669ffdd1be617959a8b1d1065081789d7bbff88eded3a8071",
 )
 SAM2_HIERA_LARGE = _row(
     "sam2_hiera_large",
     f"{SAM2_URL}/sam2_hiera_large.pt",
     LARGE,
-    parameters=216_925_121,
+    parameters=216_924_865,
     sha256="7442e4e9b732a508f80e141e7c2913437a3610ee0c77381a66658c3a445df87b",
 )
 SAM2_1_HIERA_TINY = _row(
     "sam2.1_hiera_tiny",
     f"{SAM2_1_URL}/sam2.1_hiera_tiny.pt",
     TINY,
-    parameters=31_440_977,
+    parameters=31_440_721,
     size=156_008_466,
     sha256="7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69",
 )
@@ -104,21 +104,21 @@ SAM2_1_HIERA_SMALL = _row(
     "sam2.1_hiera_small",
     f"{SAM2_1_URL}/sam2.1_hiera_small.pt",
     SMALL,
-    parameters=38_538_833,
+    parameters=38_538_577,
     sha256="6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38",
 )
 SAM2_1_HIERA_BASE_PLUS = _row(
     "sam2.1_hiera_base_plus",
     f"{SAM2_1_URL}/sam2.1_hiera_base_plus.pt",
     BASE_PLUS,
-    parameters=73_328_657,
+    parameters=73_328_401,
     sha256="a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5",
 )
 SAM2_1_HIERA_LARGE = _row(
     "sam2.1_hiera_large",
     f"{SAM2_1_URL}/sam2.1_hiera_large.pt",
     LARGE,
-    parameters=216_925_121,
+    parameters=216_924_865,
     size=898_083_611,
     sha256="2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318",
 )

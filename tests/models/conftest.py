@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from . import sam2_source
+
 
 @dataclass
 class FileServer:
@@ -86,3 +88,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SAM_EXPORT_CACHE", str(folder))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     return folder
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """EdgeTAM's, which holds SAM 2's source too."""
+    return sam2_source.download(tmp_path_factory.mktemp("edgetam"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 
+from sam_export.models.catalog.edgetam import EDGETAM
 from sam_export.models.catalog.efficient_sam import EFFICIENT_SAM_TI
 from sam_export.models.catalog.efficientvit_sam import EFFICIENTVIT_SAM_L0
 from sam_export.models.catalog.sam2 import SAM2_1_HIERA_TINY
@@ -16,6 +17,7 @@ from sam_export.models.catalog.vit_sam import SAM_VIT_B
 from sam_export.models.efficient_sam import EfficientSamConfig
 from sam_export.models.efficientvit import EfficientVitConfig
 from sam_export.models.hiera import HieraConfig
+from sam_export.models.repvit import RepVitConfig
 from sam_export.models.sam import DecoderConfig
 from sam_export.models.tiny_vit import TinyVitConfig
 from sam_export.models.variants import Variant
@@ -94,6 +96,13 @@ def efficientvit_sam() -> Variant:
     return dataclasses.replace(row, preprocessing=dataclasses.replace(row.preprocessing, prompt_frame_hw=(128, 128)))
 
 
+def edgetam() -> Variant:
+    """An EdgeTAM of 128 px, a block a stage."""
+    encoder = RepVitConfig(image_size=128, channels=(16, 24, 32, 48), depths=(1, 1, 2, 1))
+    row = tiny(EDGETAM, "tiny_edgetam", encoder, SMALL_CELLS, side=128)
+    return dataclasses.replace(row, mask_rule=dataclasses.replace(row.mask_rule, mask_hw=(32, 32)))
+
+
 # Keyed by what the case shows; a family may have several.
 FAMILY_CASES: Mapping[str, Callable[[], Variant]] = {
     "tiny_vit_sam": tiny_vit_sam,
@@ -101,4 +110,5 @@ FAMILY_CASES: Mapping[str, Callable[[], Variant]] = {
     "efficient_sam": efficient_sam,
     "efficientvit_sam": efficientvit_sam,
     "sam2": sam2,
+    "edgetam": edgetam,
 }

@@ -105,6 +105,6 @@ def _importable(wheel: Path, timm: Callable[..., nn.Module] | None) -> Iterator[
         for name in [name for name in sys.modules if name == "sam2" or name.startswith("sam2.")]:
             del sys.modules[name]
         for name, module in before.items():
-            del sys.modules[name]
+            sys.modules.pop(name, None)
             if module is not None:
                 sys.modules[name] = module

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,11 +19,21 @@ from sam_export.models.sam2_layout import VIDEO_KEYS, to_upstream
 from sam_export.runtimes.mask_choice import answering_tokens
 
 from . import sam2_source as source
-from .prompt_cases import PromptCase, prompt_cases
+from .prompt_cases import prompt_cases
+from .sam2_answers import (
+    MAX_RELATIVE_ERROR,
+    assert_same,
+    hugging_face_answer,
+    normalised,
+    own_answer,
+    picture,
+    relative_error,
+    upstream_answer,
+    upstream_features,
+)
 
 # Upstream chooses its attention kernels in a way that torch wants to give up.
 pytestmark = pytest.mark.filterwarnings("ignore:.*sdp_kernel:FutureWarning")
-MAX_RELATIVE_ERROR = 1e-4
 SIDE = 256
 PROMPTS = prompt_cases(SIDE, SIDE // 4)
 
@@ -54,11 +63,6 @@ def reduced_variant(encoder: HieraConfig, *, image_size: int = SIDE) -> Variant:
 def model(request: pytest.FixtureRequest) -> SamModel:
     variant = reduced_variant(request.param)
     return random_model(FAMILIES[variant.family].build(variant), variant, seed=11)
-
-
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return source.download(tmp_path_factory.mktemp("edgetam"))
 
 
 def upstream_config(wheel: Path, variant: Variant) -> source.Config:
@@ -92,81 +96,12 @@ def upstream(wheel: Path, model: SamModel) -> nn.Module:
 
 @pytest.fixture(scope="module")
 def image() -> Tensor:
-    """0..255, smooth and rough parts."""
-    generator = torch.Generator().manual_seed(5)
-    coarse = torch.rand(1, 3, 8, 8, generator=generator)
-    smooth = nn.functional.interpolate(coarse, size=(SIDE, SIDE), mode="bicubic")
-    return ((smooth + 0.1 * torch.randn(smooth.shape, generator=generator)) * 255).clamp(0, 255)
-
-
-def normalised(image: Tensor) -> Tensor:
-    """As upstream's transforms do it: on 0..1, with constants of 0..1."""
-    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    return (image / 255 - mean.reshape(3, 1, 1)) / std.reshape(3, 1, 1)
-
-
-def upstream_features(upstream: nn.Module, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The steps of `SAM2ImagePredictor.set_image`."""
-    with torch.no_grad():
-        finest, finer, coarse = upstream.forward_image(normalised(image))["backbone_fpn"]
-        return coarse + upstream.no_mem_embed.reshape(1, -1, 1, 1), finest, finer
+    return picture(SIDE)
 
 
 @pytest.fixture(scope="module")
 def features(upstream: nn.Module, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return upstream_features(upstream, image)
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    masks: Tensor
-    ious: Tensor
-    scores: Tensor
-
-
-def upstream_inputs(upstream: nn.Module, features: tuple[Tensor, ...], case: PromptCase) -> dict[str, object]:
-    """What `SAM2ImagePredictor._predict` gives its mask decoder: the box is two points, which come first."""
-    coords, labels = [], []
-    if case.boxes is not None:
-        coords.append(case.boxes.reshape(-1, 2, 2))
-        labels.append(torch.tensor([[2, 3]]).repeat(case.batch, 1))
-    if case.points is not None and case.labels is not None:
-        coords.append(case.points)
-        labels.append(case.labels.int())
-    given = (torch.cat(coords, 1), torch.cat(labels, 1))
-    sparse, dense = upstream.sam_prompt_encoder(points=given, boxes=None, masks=case.masks)
-    return {
-        "image_embeddings": features[0],
-        "image_pe": upstream.sam_prompt_encoder.get_dense_pe(),
-        "sparse_prompt_embeddings": sparse,
-        "dense_prompt_embeddings": dense,
-        "repeat_image": case.batch > 1,
-        "high_res_features": list(features[1:]),
-    }
-
-
-def upstream_answer(upstream: nn.Module, features: tuple[Tensor, ...], case: PromptCase) -> Answer:
-    with torch.no_grad():
-        inputs = upstream_inputs(upstream, features, case)
-        masks, ious, _, scores = upstream.sam_mask_decoder.predict_masks(**inputs)
-    return Answer(masks, ious, scores)
-
-
-def own_answer(model: SamModel, features: tuple[Tensor, ...], case: PromptCase) -> Answer:
-    _, decoder = components(model)
-    with torch.no_grad():
-        return Answer(*decoder.module(*features, *case.feeds(model.variant.mask_rule.mask_hw, padding=True)))
-
-
-def relative_error(reference: Tensor, candidate: Tensor) -> float:
-    assert reference.shape == candidate.shape
-    return float((reference - candidate).abs().max() / reference.abs().max())
-
-
-def assert_same(reference: Answer, candidate: Answer) -> None:
-    for field in dataclasses.fields(Answer):
-        error = relative_error(getattr(reference, field.name), getattr(candidate, field.name))
-        assert error < MAX_RELATIVE_ERROR, field.name
 
 
 def test_image_encoder(model: SamModel, image: Tensor, features: tuple[Tensor, ...]) -> None:
@@ -223,10 +158,10 @@ def official_name(row: Variant) -> str:
 def test_every_key_and_shape_of_the_official_checkpoint(wheel: Path, row: Variant) -> None:
     official = source.layout(wheel, source.configuration(wheel, official_name(row)))
     with torch.device("meta"):
-        own = FAMILIES[row.family].build(row).state_dict()
+        own = FAMILIES[row.family].build(row)
     for_pictures = {name: shape for name, shape in official.items() if not name.startswith(row.unused_keys)}
-    assert {name: tensor.shape for name, tensor in own.items()} == for_pictures
-    assert sum(tensor.numel() for tensor in own.values()) == row.parameters
+    assert {name: tensor.shape for name, tensor in own.state_dict().items()} == for_pictures
+    assert sum(parameter.numel() for parameter in own.parameters()) == row.parameters
 
 
 def test_the_rows_are_listed() -> None:
@@ -258,25 +193,6 @@ def hugging_face(encoder: HieraConfig) -> Sam2Model:
         mask_decoder_config={"dynamic_multimask_via_stability": False},
     )
     return Sam2Model(config).eval()
-
-
-def hugging_face_answer(reference: Sam2Model, image: Tensor, case: PromptCase) -> Answer:
-    """B prompts on one picture are B objects to transformers. The box goes in as corners, the padding point by it."""
-    given = {
-        "input_points": None if case.points is None else case.points[None],
-        "input_labels": None if case.labels is None else case.labels[None].int(),
-        "input_boxes": None if case.boxes is None else case.boxes[None],
-        "input_masks": case.masks,
-    }
-    with torch.no_grad():
-        single, several = (
-            reference(pixel_values=normalised(image), multimask_output=flag, **given) for flag in (False, True)
-        )
-    return Answer(
-        torch.cat((single.pred_masks, several.pred_masks), 2)[0],
-        torch.cat((single.iou_scores, several.iou_scores), 2)[0],
-        single.object_score_logits[0],
-    )
 
 
 @pytest.fixture(scope="module")

@@ -80,6 +80,20 @@ def test_stretched_masks_are_not_cropped() -> None:
     assert candidate[0, -1, 0] == 15
 
 
+@pytest.mark.parametrize("original_hw", [(160, 20), (1080, 1920), (64, 64)], ids=str)
+def test_direct_upsampling_leaves_the_frame_out(original_hw: tuple[int, int]) -> None:
+    """As `SAM2Transforms.postprocess_masks`; by way of the frame the logits would differ."""
+    pre, rule = setting(64, 256)
+    stretched, direct = dataclasses.replace(pre, fit="stretch"), dataclasses.replace(rule, upsampling="direct")
+    low_res = logits(64)
+    wanted = F.interpolate(torch.from_numpy(low_res)[None], original_hw, mode="bilinear", align_corners=False)[0]
+    found = upsample(low_res, original_hw, stretched, direct)
+    assert np.abs(found - wanted.numpy()).max() < 1e-4
+    assert np.abs(upsample(low_res, original_hw, stretched, rule) - found).max() > 1e-2
+    masks = masks_in_picture(low_res, original_hw, stretched, direct)
+    assert np.array_equal(masks, found > 0)
+
+
 @pytest.mark.parametrize("shape", [(64, 64), (1, 64, 32), (1, 1, 64, 64)], ids=str)
 def test_logits_of_another_shape(shape: tuple[int, ...]) -> None:
     pre, rule = setting(64, 64)

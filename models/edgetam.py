@@ -1,0 +1,49 @@
+"""EdgeTAM for pictures: SAM 2's neck and decoder behind a RepViT.
+
+Its memory, which is what it is made for, is no part of it. Source: facebookresearch/EdgeTAM
+`sam2/modeling/backbones/timm.py`, `sam2/configs/edgetam.yaml`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+from .components import Component
+from .layers import Migration
+from .repvit import RepVit, RepVitConfig
+from .repvit_engine import EngineRepVit
+from .sam import DecoderConfig
+from .sam2 import Sam2, both_components
+from .variants import Variant
+
+
+class TimmBackbone(nn.Module):
+    """The trunk under upstream's name for it."""
+
+    def __init__(self, config: RepVitConfig) -> None:
+        super().__init__()
+        self.body = RepVit(config)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        stages: tuple[Tensor, ...] = self.body(image)
+        return stages
+
+
+def build(variant: Variant) -> Sam2:
+    assert isinstance(variant.encoder, RepVitConfig)
+    assert isinstance(variant.decoder, DecoderConfig)
+    return Sam2(TimmBackbone(variant.encoder), variant.encoder.channels, variant.decoder)
+
+
+def components(module: nn.Module, variant: Variant) -> tuple[Component, Component]:
+    """Return image encoder and mask decoder, ready to be traced."""
+    assert isinstance(module, Sam2)
+    assert isinstance(module.image_encoder.trunk, TimmBackbone)
+    return both_components(module, variant, EngineRepVit(module.image_encoder.trunk.body), _no_migrations)
+
+
+def _no_migrations(_: nn.Module) -> Iterator[Migration]:
+    """Convolutions are smoothed by no norm before them."""
+    return iter(())
