@@ -15,7 +15,7 @@ from ..errors import ContractError, RequestError
 from .images import image_array
 from .mask_choice import answering_tokens, fed_back
 from .postprocess import masks_in_picture, upsample
-from .preprocess import prepare_image
+from .preprocess import PreparedImage, prepare_image
 from .prompts import Prompts, decoder_feeds
 from .selftest import engine_name
 
@@ -96,7 +96,14 @@ class PictureModel:
         Raises:
             ImageError: anything else, or a PIL image that is transparent, deeper than 8 bits or not upright.
         """
-        prepared = prepare_image(image_array(image), self._preprocessing)
+        return self.encode_prepared(self.prepare(image))
+
+    def prepare(self, image: ImageArray | PilImage) -> PreparedImage:
+        """Return a picture as the encoder takes it; raises as `encode`. Needs no engine, so it can run ahead."""
+        return prepare_image(image_array(image), self._preprocessing)
+
+    def encode_prepared(self, prepared: PreparedImage) -> EncodedPicture:
+        """Return a prepared picture encoded."""
         return EncodedPicture(prepared.original_hw, self._run("image_encoder", {"image": prepared.tensor}))
 
     def decode(

@@ -74,6 +74,7 @@ def test_arrows_hold(folder: str) -> None:
         "sam_export.manifest",
         "sam_export.cli",
         "sam_export.cli.segment_command",
+        "sam_export.cli.embed_command",
         "sam_export.cli.inspect_command",
     ],
 )

@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = {
     "inspect": "inspect_command",
     "verify": "verify_command",
     "segment": "segment_command",
+    "embed": "embed_command",
     "ablate": "ablate_command",
 }
 DEFAULT_COMMAND = "export"
@@ -45,6 +46,7 @@ commands:
   inspect   show what is in a bundle, and how well it did
   verify    measure a bundle again, on this machine
   segment   segment pictures with a bundle
+  embed     encode pictures to .semb files, for a decoder elsewhere
   ablate    show what each technique of int8 brings
 
 `sam-export COMMAND --help` explains one; `sam-export --version` prints the version.
