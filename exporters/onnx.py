@@ -81,14 +81,20 @@ def build(component: Component, precision: str) -> tuple[ir.Model, Recipe]:
     return model, recipe
 
 
-def save(model: ir.Model, path: Path, *, max_inline_bytes: int = MAX_INLINE_BYTES) -> tuple[str, ...]:
+def inline_bytes(model: ir.Model) -> int:
+    """Return how large the weights are that a file of the graph would hold."""
+    values = (value.const_value for value in model.graph.initializers.values())
+    return sum(value.nbytes for value in values if value is not None)
+
+
+def save(model: ir.Model, path: Path, *, max_inline_bytes: int | None = None) -> tuple[str, ...]:
     """Write the graph, weights inside or, above the limit, in one file beside it; return the names of the files."""
     import onnx_ir as ir
 
     from .onnx_checks import check_file
 
-    size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None)
-    weights = f"{path.name}.data" if size > max_inline_bytes else None
+    limit = MAX_INLINE_BYTES if max_inline_bytes is None else max_inline_bytes
+    weights = f"{path.name}.data" if inline_bytes(model) > limit else None
     ir.save(model, path, external_data=weights)
     check_file(path)
     return (path.name,) if weights is None else (path.name, weights)

@@ -84,7 +84,7 @@ def _convert(openvino: ModuleType, component: Component) -> Any:
     onnx_model, _ = build(component, "fp32")
     dynamic = take_out_rounding(onnx_model)
     try:
-        model = openvino.Core().read_model(io.BytesIO(_serialised(onnx_model)))
+        model = _read(openvino, onnx_model)
         simplify(openvino, model)
     except RuntimeError as exc:
         raise ConversionError(
@@ -96,10 +96,19 @@ def _convert(openvino: ModuleType, component: Component) -> Any:
     return model
 
 
-def _serialised(onnx_model: Any) -> bytes:
+def _read(openvino: ModuleType, onnx_model: Any) -> Any:
+    """Return the graph as OpenVINO reads it; one above protobuf's limit by way of a file."""
     import onnx_ir as ir
 
-    return bytes(ir.to_proto(onnx_model).SerializeToString())
+    from .onnx import MAX_INLINE_BYTES, inline_bytes, save
+
+    core = openvino.Core()
+    if inline_bytes(onnx_model) <= MAX_INLINE_BYTES:
+        return core.read_model(io.BytesIO(bytes(ir.to_proto(onnx_model).SerializeToString())))
+    core.set_property({"ENABLE_MMAP": False})  # the weights must outlive the folder
+    with tempfile.TemporaryDirectory(prefix="sam-export-") as folder:
+        save(onnx_model, Path(folder) / "graph.onnx")
+        return core.read_model(Path(folder) / "graph.onnx")
 
 
 def _describe(model: Any, component: Component, precision: str) -> None:

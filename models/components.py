@@ -35,6 +35,16 @@ class Component:
     card: ModelCard | None = None
 
 
+# Above it weights are never held as one piece of bytes: protobuf ends at 2 GiB, and memory at some multiple of it.
+LARGE_BYTES = 10**9
+
+
+def weights_bytes(module: nn.Module) -> int:
+    """Return the bytes of a module's weights, those that parts share counted once."""
+    tensors = {tensor.data_ptr(): tensor for tensor in (*module.parameters(), *module.buffers())}
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+
+
 class MeanStd(nn.Module):
     """(image - mean) / std, constants per channel in units of 0..255.
 

@@ -20,6 +20,7 @@ from .export_ahead import ExportAhead, Exported, ExportTask, export_parts
 from .exporters import TARGETS
 from .jobs import ExportRequest, Job, float_precisions, is_quantized, name_of, plan
 from .models import Component, SamModel, components, load, untrained
+from .models.components import LARGE_BYTES, weights_bytes
 from .models.variants import NOT_VERIFIED
 from .precision import of_components
 from .quantize.plan import encode_plan
@@ -103,7 +104,9 @@ def _exports_ahead(
 ) -> AbstractContextManager[ExportAhead | None]:
     """Return the process that exports what needs no quantizer, or None where it would have no core to itself."""
     tasks = tuple(_task(job) for job in jobs if not is_quantized(job))
-    return ExportAhead(parts, tasks, request.options) if tasks and lanes_here() > 1 else nullcontext()
+    # Another process would hold the weights once more.
+    large = any(weights_bytes(part.module) > LARGE_BYTES for part in parts)
+    return ExportAhead(parts, tasks, request.options) if tasks and lanes_here() > 1 and not large else nullcontext()
 
 
 def export_model(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from ..contract import Array, EngineOptions, EngineReport, Graph, Session
 from ..errors import NotVerifiableError, UnsupportedError
+from ..models.components import LARGE_BYTES
 from ..runtimes import open_session
 from .lanes import SessionPool, lanes_of, threads_of_lane
 
@@ -26,7 +27,7 @@ def evaluation_session(graph: Graph, *, lanes: int = 1) -> tuple[Session, str]:
         NotVerifiableError: nothing on this machine computes the graph as its recipe says.
         BundleError, ContractError: the file is not the graph that its contract describes.
     """
-    session = _opened(graph, lanes)
+    session = _opened(graph, 1 if _is_large(graph) else lanes)
     return session, evaluator_name(session)
 
 
@@ -67,6 +68,12 @@ class EncodedOnce:
         if key not in self._outputs:
             self._outputs[key] = self._session.run(feeds)
         return self._outputs[key]
+
+
+def _is_large(graph: Graph) -> bool:
+    """An engine holds the weights once more for each session, so that such a graph is opened once, with all threads."""
+    folder = graph.path.parent
+    return sum((folder / file).stat().st_size for file in graph.files) > LARGE_BYTES
 
 
 def _opened(graph: Graph, lanes: int) -> Session:

@@ -125,7 +125,8 @@ def _verified(
     evaluated_by = ""
     for entry in variant.graphs.values():
         path = inside(bundle, entry.open_path)
-        graph = Graph(entry.contract, manifest.target, entry.recipe, path, ())
+        files = tuple(str(inside(bundle, file.path).relative_to(path.parent)) for file in entry.files)
+        graph = Graph(entry.contract, manifest.target, entry.recipe, path, files)
         session, evaluated_by = evaluation_session(graph, lanes=lanes_here())
         sessions[entry.contract.component] = session
         notes += evaluation_notes(graph, session)
