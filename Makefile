@@ -49,4 +49,4 @@ check: lint types  ## ruff, mypy and the fast tests, the last two on the built w
 	PYTHONSAFEPATH=1 OMP_NUM_THREADS=1 build/clean/bin/pytest -n 2 --dist loadfile -m 'not slow' -p no:cacheprovider
 
 clean:  ## remove what make made
-	rm -rf $(VENV) build $(OUT)
+	rm -rf $(VENV) build $(OUT) runtimes/web/node_modules runtimes/web/dist

@@ -14,8 +14,10 @@ from pycocotools import mask as coco_mask
 
 from sam_export import open_bundle
 from sam_export.contract import EngineOptions
+from sam_export.runtimes import AutomaticMaskGenerator, Segmenter
 
 Prompt = Mapping[str, Any]
+GRID = 4
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,17 @@ def _case(folder: Path, case: WebCase) -> dict[str, Any]:
         "embedding": embedding,
         "min_iou": case.min_iou,
         "prompts": answers,
+        "everything": _everything(segmenter, case.picture),
+    }
+
+
+def _everything(segmenter: Segmenter, picture: np.ndarray) -> dict[str, Any]:
+    found = AutomaticMaskGenerator(
+        segmenter, points_per_side=GRID, pred_iou_thresh=0, stability_score_thresh=0, output_mode="coco_rle"
+    ).generate(picture)
+    return {
+        "options": {"pointsPerSide": GRID, "predIouThreshold": 0, "stabilityThreshold": 0},
+        "masks": [{"rle": record["segmentation"], "stability": record["stability_score"]} for record in found],
     }
 
 

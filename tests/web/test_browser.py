@@ -14,6 +14,8 @@ from .cases import WebCase, write_cases
 from .conftest import Npm
 from .tiny_bundle import write_tiny_bundle
 
+pytestmark = pytest.mark.slow
+
 PROMPTS = (
     {"box": [20, 10, 80, 50]},
     {"points": [[30, 30]], "labels": [1]},
@@ -42,6 +44,6 @@ def tiny_cases(tiny_sam: SamModel, web_picture: np.ndarray, tmp_path_factory: py
     return write_cases(folder, [WebCase(bundle, web_picture, PROMPTS)])
 
 
-@pytest.mark.parametrize("tests", ["wasm"])
+@pytest.mark.parametrize("tests", ["wasm", "loading", "calls", "webgpu"])
 def test_tiny_bundle(npm: Npm, tiny_cases: Path, tests: str) -> None:
     npm("run", "test:browser", "--", tests, environment={"SAM_WEB_CASES": str(tiny_cases)})

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Prompt } from '../../src/prompts.js';
 import { type CocoRle, decodeRle } from '../../src/rle.js';
+import type { EverythingOptions } from '../../src/sam.js';
 import { maskIou } from '../../src/selftest.js';
 
 export interface Case {
@@ -19,6 +20,10 @@ export interface Case {
     readonly masks: readonly CocoRle[];
     readonly iou_predictions: readonly number[];
   }[];
+  readonly everything: {
+    readonly options: EverythingOptions;
+    readonly masks: readonly { readonly rle: CocoRle; readonly stability: number }[];
+  };
 }
 
 export const FOLDER = process.env['SAM_WEB_CASES'] ?? '';
