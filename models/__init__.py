@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ..errors import CheckpointError, LayoutError, RequestError
-from . import edgetam, efficient_sam, efficientvit_sam, sam2, sam2_layout, tiny_vit_sam, vit_sam
+from . import edgetam, efficient_sam, efficientvit_sam, repvit_sam, sam2, sam2_layout, tiny_vit_sam, vit_sam
 from .cache import Progress, pull
 from .catalog import DEFAULT_VARIANT, VARIANTS
 from .components import Component
@@ -62,6 +62,7 @@ FAMILIES: Mapping[str, Family] = {
     "tiny_vit_sam": Family(tiny_vit_sam.TinyVitSam, tiny_vit_sam.components),
     "efficient_sam": Family(efficient_sam.EfficientSam, efficient_sam.components, plain=efficient_sam.plain),
     "efficientvit_sam": Family(efficientvit_sam.EfficientVitSam, efficientvit_sam.components),
+    "repvit_sam": Family(repvit_sam.RepVitSam, repvit_sam.components),
     "sam2": Family(sam2.build, sam2.components, sam2_layout.to_upstream, sam2.plain),
     "edgetam": Family(edgetam.build, edgetam.components, sam2_layout.to_upstream, sam2.plain),
     "vit_sam": Family(vit_sam.VitSam, vit_sam.components, vit_sam.to_upstream),

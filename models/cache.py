@@ -35,7 +35,7 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Pinned(Protocol):
-    """What the cache needs to know of a variant. At least one of the two hashes is given.
+    """What the cache needs to know of a variant. Without one of the two hashes it is not pulled.
 
     `git_blob` is git's object id: sha1 of `blob <size>\\0` and the content.
     """
@@ -68,6 +68,8 @@ def checkpoint_path(variant: Pinned) -> Path:
 
 def cached(variant: Pinned) -> Path | None:
     """Return the cached checkpoint, or None. Looks at name and size only; `pull` checks the hash before use."""
+    if not (variant.checkpoint_sha256 or variant.git_blob):
+        return None
     path = checkpoint_path(variant)
     try:
         found = path.stat().st_size
@@ -155,7 +157,10 @@ def git_blob_id(path: Path) -> str:
 def _pinned_hash(variant: Pinned) -> str:
     pinned = variant.checkpoint_sha256 or variant.git_blob
     if not pinned:
-        raise CheckpointError(f"{variant.name}: pins no hash, so it cannot be pulled; give a file with --checkpoint")
+        raise CheckpointError(
+            f"{variant.name}: no hash of its checkpoint is on record, so it is not pulled; get "
+            f"{variant.source.address} yourself and give the file with --checkpoint"
+        )
     return pinned
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import LayerNorm2d
+from .layers import BicubicUpsample, LayerNorm2d
 
 BlockKind = Literal["res", "fmb", "mb", "att3", "att5"]
 # Upstream sets that of every norm when it makes a model (`sam_model_zoo.py`), the mask decoder's included.
@@ -125,22 +125,6 @@ class LiteMla(nn.Module):
         scales = torch.cat([qkv, *(aggregate(qkv) for aggregate in self.aggreg)], dim=1)
         out: Tensor = self.proj(self.attend(scales))
         return out
-
-
-class BicubicUpsample(nn.Module):
-    """torch's bicubic interpolation with half-pixel centres, as a matrix a side. [1, C, s, s] -> [1, C, t, t]."""
-
-    matrix: Tensor
-
-    def __init__(self, source: int, target: int) -> None:
-        super().__init__()
-        eye = torch.eye(source).reshape(1, 1, source, source)
-        matrix = F.interpolate(eye, size=(target, source), mode="bicubic", align_corners=False)[0, 0]
-        self.register_buffer("matrix", matrix, persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        wide: Tensor = x @ self.matrix.T
-        return self.matrix @ wide
 
 
 class EfficientVit(nn.Module):

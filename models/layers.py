@@ -49,3 +49,19 @@ class Mlp(nn.Module):
             x = F.relu(layer(x))
         out: Tensor = self.layers[-1](x)
         return out
+
+
+class BicubicUpsample(nn.Module):
+    """torch's bicubic interpolation with half-pixel centres, as a matrix a side. [1, C, s, s] -> [1, C, t, t]."""
+
+    matrix: Tensor
+
+    def __init__(self, source: int, target: int) -> None:
+        super().__init__()
+        eye = torch.eye(source).reshape(1, 1, source, source)
+        matrix = F.interpolate(eye, size=(target, source), mode="bicubic", align_corners=False)[0, 0]
+        self.register_buffer("matrix", matrix, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide: Tensor = x @ self.matrix.T
+        return self.matrix @ wide

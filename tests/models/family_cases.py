@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from sam_export.models.catalog.edgetam import EDGETAM
 from sam_export.models.catalog.efficient_sam import EFFICIENT_SAM_TI
 from sam_export.models.catalog.efficientvit_sam import EFFICIENTVIT_SAM_L0
+from sam_export.models.catalog.repvit_sam import EDGE_SAM, REPVIT_SAM
 from sam_export.models.catalog.sam2 import SAM2_1_HIERA_TINY
 from sam_export.models.catalog.tiny_vit_sam import LITE_MEDSAM
 from sam_export.models.catalog.vit_sam import SAM_VIT_B
@@ -18,6 +19,7 @@ from sam_export.models.efficient_sam import EfficientSamConfig
 from sam_export.models.efficientvit import EfficientVitConfig
 from sam_export.models.hiera import HieraConfig
 from sam_export.models.repvit import RepVitConfig
+from sam_export.models.repvit_sam import RepVitSamConfig
 from sam_export.models.sam import DecoderConfig
 from sam_export.models.tiny_vit import TinyVitConfig
 from sam_export.models.variants import Variant
@@ -103,12 +105,31 @@ def edgetam() -> Variant:
     return dataclasses.replace(row, mask_rule=dataclasses.replace(row.mask_rule, mask_hw=(32, 32)))
 
 
+def repvit_sam() -> Variant:
+    """A RepViT-SAM of 128 px: 8 cells a side from the third stage on."""
+    encoder = RepVitSamConfig(128, (8, 16, 16, 32), (1, 1, 2, 1), fuses=False, point_norm=False, out_channels=32)
+    return _of_cells_of_16(REPVIT_SAM, "tiny_repvit_sam", encoder)
+
+
+def edge_sam() -> Variant:
+    """An EdgeSAM of 128 px: a last stage of 4 cells a side, stretched and added."""
+    encoder = RepVitSamConfig(128, (8, 16, 16, 32), (1, 1, 2, 1), fuses=True, point_norm=True, out_channels=32)
+    return _of_cells_of_16(EDGE_SAM, "tiny_edge_sam", encoder)
+
+
+def _of_cells_of_16(row: Variant, name: str, encoder: object) -> Variant:
+    shrunk = tiny(row, name, encoder, SMALL_CELLS, side=128)
+    return dataclasses.replace(shrunk, mask_rule=dataclasses.replace(shrunk.mask_rule, mask_hw=(32, 32)))
+
+
 # Keyed by what the case shows; a family may have several.
 FAMILY_CASES: Mapping[str, Callable[[], Variant]] = {
     "tiny_vit_sam": tiny_vit_sam,
     "vit_sam": vit_sam,
     "efficient_sam": efficient_sam,
     "efficientvit_sam": efficientvit_sam,
+    "repvit_sam": repvit_sam,
+    "edge_sam": edge_sam,
     "sam2": sam2,
     "edgetam": edgetam,
 }

@@ -140,7 +140,7 @@ def test_a_broken_pull_goes_on_from_there(row: Row, file_server: FileServer, cac
 
 
 def test_a_row_without_a_hash_is_refused(row: Row) -> None:
-    with pytest.raises(CheckpointError, match="pins no hash"):
+    with pytest.raises(CheckpointError, match="no hash of its checkpoint is on record"):
         pull(replace(row, checkpoint_sha256=None))
 
 

@@ -68,6 +68,11 @@ def torchvision_shims() -> dict[str, ModuleType]:
     return shims
 
 
+def bare_package(name: str, folder: Path) -> dict[str, ModuleType]:
+    """A package whose modules can be imported although its own `__init__` is not run."""
+    return shim(name, __path__=[str(folder)])
+
+
 def randomise(module: nn.Module, seed: int = 0) -> nn.Module:
     """Fill every tensor with seeded values of a trained one's scale, so that one that is swapped or ignored shows."""
     generator = torch.Generator().manual_seed(seed)
