@@ -6,6 +6,7 @@ a model sees upstream's plain key names or an error.
 
 from __future__ import annotations
 
+import io
 import pickle
 import re
 import warnings
@@ -24,6 +25,10 @@ from .foreign_files import CUT_SHORT, HEAD_BYTES, PICKLE_MAGIC, ZIP_MAGIC, descr
 WRAPPERS = ("model", "state_dict", "model_state_dict")
 PREFIXES = ("module.", "_orig_mod.")
 SHOWN = 4
+CHECKPOINT_ENDINGS = (".pt", ".pth")
+# What macOS puts beside every file that it zips.
+RESOURCES = "__MACOSX/"
+MAX_UNPACKED_BYTES = 4 * 2**30
 NEXT_STEP = "get it again, or give another file with --checkpoint"
 
 
@@ -43,7 +48,8 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
 def read_checkpoint(path: Path) -> CheckpointContent:
     """Return the checkpoint's tensors and what was taken off to reach them.
 
-    Reads `torch.save` files (memory-mapped where the format allows) and safetensors, told apart by content.
+    Reads `torch.save` files (memory-mapped where the format allows), one that lies alone in a zip archive, and
+    safetensors, told apart by content.
 
     Raises:
         CheckpointError: missing, damaged, holds pickled code, something other than tensors, or NaN or infinity.
@@ -99,7 +105,8 @@ def _read(path: Path) -> object:
         return _read_safetensors(path)
     zipped = head.startswith(ZIP_MAGIC)
     try:
-        content = _load(path, mmap=zipped)
+        inner = _alone_in_zip(path) if zipped else None
+        content = _load(path, mmap=zipped) if inner is None else _load(inner, mmap=False)
     except pickle.UnpicklingError as exc:
         raise _pickle_error(path, str(exc), head) from exc
     # torch.load lets whatever its readers meet in a damaged file escape, AttributeError and AssertionError included.
@@ -114,7 +121,20 @@ def _read(path: Path) -> object:
     return content
 
 
-def _load(path: Path, *, mmap: bool) -> object:
+def _alone_in_zip(path: Path) -> io.BytesIO | None:
+    """Return the checkpoint that a plain zip archive holds alone, as EfficientSAM-S is published; else None."""
+    with zipfile.ZipFile(path) as archive:
+        files = [
+            entry for entry in archive.infolist() if not entry.is_dir() and not entry.filename.startswith(RESOURCES)
+        ]
+        if len(files) != 1 or not files[0].filename.endswith(CHECKPOINT_ENDINGS):
+            return None
+        if files[0].file_size > MAX_UNPACKED_BYTES:
+            return None
+        return io.BytesIO(archive.read(files[0]))
+
+
+def _load(path: Path | io.BytesIO, *, mmap: bool) -> object:
     with warnings.catch_warnings():
         # About pickle protocols and the like: what it means for the user is said by our own error.
         warnings.simplefilter("ignore", UserWarning)

@@ -39,7 +39,6 @@ EFFICIENT_SAM_TI = Variant(
     description="Everyday photographs; answers to boxes and foreground points, six in all, not to masks",
     source=UrlSource(UPSTREAM + "efficient_sam_vitt.pt"),
     parameters=10_223_204,
-    checkpoint_sha256="dff858b19600a46461cbb7de98f796b23a7a888d9f5e34c0b033f7d6eb9e4e6a",
     git_blob="af883c49e33c68f01107be52df0ecad26a48355f",
     encoder=EfficientSamConfig(image_size=1024, dim=192, heads=3),
     decoder=DECODER,

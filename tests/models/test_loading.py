@@ -320,3 +320,16 @@ def test_one_difference_is_enough(kind: str) -> None:
 def test_another_family_or_size_is_called_so(found: dict[str, Size]) -> None:
     with pytest.raises(CheckpointError, match=r"only 0 of 10 tensors fit.*another family or size.*sam-export models"):
         check_layout(EXPECTED, tensors_of(found), "some_sam")
+
+
+def test_a_checkpoint_alone_in_a_zip_is_read(tmp_path: Path) -> None:
+    plain, zipped = tmp_path / "weights.pt", tmp_path / "weights.pt.zip"
+    torch.save({"model": {"a": torch.arange(3.0)}}, plain)
+    with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(plain, "weights.pt")
+        archive.writestr("__MACOSX/._weights.pt", "resources")
+    assert load_state_dict(zipped)["a"].tolist() == [0, 1, 2]
+    whole = zipped.read_bytes()
+    zipped.write_bytes(whole[:60] + bytes([whole[60] ^ 1]) + whole[61:])
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_state_dict(zipped)
