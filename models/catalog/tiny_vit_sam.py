@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ...contract import MaskRule, Normalisation, Preprocessing
 from ..sam import DecoderConfig
 from ..sources import UrlSource, WheelSource
@@ -54,7 +56,7 @@ MOBILE_SAM = Variant(
     source=UrlSource(
         "https://github.com/ChaoningZhang/MobileSAM/raw/34bbbfdface3c18e5221aa7de6032d7220c6c6a1/weights/mobile_sam.pt"
     ),
-    verified_against=REFERENCE,
+    verified_against="upstream's source in the wheel x-segment-anything 0.0.8",
     parameters=9_808_452,
     git_blob="7ef2d090979fd9853adf17b7a99c8b94a1c5a6a7",
     encoder=TinyVitConfig(image_size=1024, patch_kernel=3, patch_stride=2),
@@ -65,4 +67,20 @@ MOBILE_SAM = Variant(
     unused_keys=("image_encoder.norm_head.", "image_encoder.head."),
 )
 
-ROWS = (LITE_MEDSAM, MOBILE_SAM)
+
+def _tinysam(name: str, url: str, sha256: str | None) -> Variant:
+    """MobileSAM's sizes, other weights. Upstream's predictor always gives the three multimask tokens' masks."""
+    return replace(MOBILE_SAM, name=name, source=UrlSource(url), git_blob=None, checkpoint_sha256=sha256)
+
+
+TINYSAM = _tinysam(
+    "tinysam",
+    "https://huggingface.co/xinghaochen/tinysam/resolve/main/tinysam.pth",
+    "4b8edcf93af46e2a658ae455574de62873778a5cc3fd8e8adf094dcdfa957cf2",
+)
+# No hash of upstream's release 3.0 is on record.
+TINYSAM_42_3 = _tinysam(
+    "tinysam_42.3", "https://github.com/xinghaochen/TinySAM/releases/download/3.0/tinysam_42.3.pth", None
+)
+
+ROWS = (LITE_MEDSAM, MOBILE_SAM, TINYSAM, TINYSAM_42_3)

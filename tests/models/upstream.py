@@ -23,7 +23,7 @@ class _DropPath(nn.Identity):
         super().__init__()
 
 
-def _timm_helpers() -> dict[str, types.ModuleType]:
+def timm_helpers() -> dict[str, types.ModuleType]:
     layers, registry = types.ModuleType("timm.models.layers"), types.ModuleType("timm.models.registry")
     layers.__dict__.update(DropPath=_DropPath, to_2tuple=lambda size: (size, size), trunc_normal_=nn.init.trunc_normal_)
     registry.__dict__["register_model"] = lambda function: function
@@ -45,7 +45,7 @@ def build_upstream(wheel: Path, weights: dict[str, Tensor]) -> nn.Module:
 
     Upstream expands its attention biases when it enters eval mode, so the weights come first.
     """
-    helpers = _timm_helpers()
+    helpers = timm_helpers()
     sys.path.insert(0, str(wheel))
     sys.modules.update(helpers)
     try:
