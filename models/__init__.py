@@ -15,7 +15,18 @@ import torch
 from torch import nn
 
 from ..errors import CheckpointError, LayoutError, RequestError
-from . import edgetam, efficient_sam, efficientvit_sam, repvit_sam, sam2, sam2_layout, tiny_vit_sam, vit_sam
+from . import (
+    edgetam,
+    efficient_sam,
+    efficientvit_sam,
+    hf_layout,
+    hq_sam,
+    repvit_sam,
+    sam2,
+    sam2_layout,
+    tiny_vit_sam,
+    vit_sam,
+)
 from .cache import Progress, pull
 from .catalog import DEFAULT_VARIANT, VARIANTS
 from .components import Component
@@ -66,6 +77,7 @@ FAMILIES: Mapping[str, Family] = {
     "sam2": Family(sam2.build, sam2.components, sam2_layout.to_upstream, sam2.plain),
     "edgetam": Family(edgetam.build, edgetam.components, sam2_layout.to_upstream, sam2.plain),
     "vit_sam": Family(vit_sam.VitSam, vit_sam.components, vit_sam.to_upstream),
+    "hq_sam": Family(hq_sam.HqSam, hq_sam.components, hf_layout.to_upstream, hq_sam.plain),
 }
 
 

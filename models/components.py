@@ -161,13 +161,16 @@ def decoder_contract(
     rule: MaskRule,
     features: tuple[TensorSpec, ...] = (),
     scores: tuple[TensorSpec, ...] = (),
+    *,
+    masks: int | None = None,
 ) -> GraphContract:
     """Return the mask decoder's contract.
 
     `features`: what it takes from the encoder beside `image_embeddings`. `scores`: what it gives beside masks and IoUs.
+    `masks`: how many it gives, if not those of SAM's four tokens and the rule's.
     """
     height, width = rule.mask_hw
-    masks = 1 + max((rule.single_mask_token, *rule.multimask_tokens, 3))
+    masks = masks or 1 + max((rule.single_mask_token, *rule.multimask_tokens, 3))
     points = rule.point_slots or "N"
     inputs = (
         TensorSpec(

@@ -48,11 +48,15 @@ class EngineTinyVit(nn.Module):
         self.neck = EngineNeck(source.neck, side)
 
     def forward(self, image: Tensor) -> Tensor:
-        x = self.patch_embed(image)
-        for stage in self.layers:
+        return self.stages(image)[1]
+
+    def stages(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the second stage gives, [1, C, E, E], and the image embeddings."""
+        early = self.layers[1](self.layers[0](self.patch_embed(image)))
+        x = early
+        for stage in self.layers[2:]:
             x = stage(x)
-        embeddings: Tensor = self.neck(x)
-        return embeddings
+        return to_grid(early, self.neck.side), self.neck(x)
 
 
 class EngineMBConv(nn.Module):

@@ -167,8 +167,13 @@ class Vit(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
+        return self.stages(image)[1]
+
+    def stages(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the first block over the whole picture gives, [1, C, E, E], and the image embeddings."""
         x = self.patch_embed(image) + self.pos_embed
-        for block in self.blocks:
+        early = x
+        for index, block in enumerate(self.blocks):
             x = block(x)
-        embeddings: Tensor = self.neck(x.permute(0, 3, 1, 2))
-        return embeddings
+            early = x if index == min(self.config.global_blocks) else early
+        return early.permute(0, 3, 1, 2), self.neck(x.permute(0, 3, 1, 2))

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .engine_layers import EngineNeck, linear, to_cells
+from .engine_layers import EngineNeck, linear, to_cells, to_grid
 from .layers import Migration
 from .vit import Attention, Block, Vit, relative_offsets
 
@@ -38,11 +38,16 @@ class EngineVit(nn.Module):
         self.neck = EngineNeck(source.neck, side)
 
     def forward(self, image: Tensor) -> Tensor:
+        return self.stages(image)[1]
+
+    def stages(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the first block over the whole picture gives, [1, C, E, E], and the image embeddings."""
         x = to_cells(self.proj(image)) + self.pos_embed
-        for block in self.blocks:
+        early = x
+        for index, block in enumerate(self.blocks):
             x = block(x)
-        embeddings: Tensor = self.neck(x)
-        return embeddings
+            early = x if index == self.first_global else early
+        return to_grid(early, self.neck.side), self.neck(x)
 
 
 class EngineAttention(nn.Module):

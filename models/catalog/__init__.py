@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..variants import Variant
-from . import edgetam, efficient_sam, efficientvit_sam, repvit_sam, sam2, tiny_vit_sam, vit_sam
+from . import edgetam, efficient_sam, efficientvit_sam, hq_sam, repvit_sam, sam2, tiny_vit_sam, vit_sam
 
 FAMILY_ROWS = (
     tiny_vit_sam.ROWS,
     vit_sam.ROWS,
+    hq_sam.ROWS,
     efficient_sam.ROWS,
     efficientvit_sam.ROWS,
     repvit_sam.ROWS,

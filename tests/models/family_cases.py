@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from sam_export.models.catalog.edgetam import EDGETAM
 from sam_export.models.catalog.efficient_sam import EFFICIENT_SAM_TI
 from sam_export.models.catalog.efficientvit_sam import EFFICIENTVIT_SAM_L0
+from sam_export.models.catalog.hq_sam import SAM_HQ_VIT_B, SAM_HQ_VIT_TINY
 from sam_export.models.catalog.repvit_sam import EDGE_SAM, REPVIT_SAM
 from sam_export.models.catalog.sam2 import SAM2_1_HIERA_TINY
 from sam_export.models.catalog.tiny_vit_sam import LITE_MEDSAM
@@ -63,6 +64,18 @@ def vit_sam() -> Variant:
     encoder = VitConfig(48, 2, 4, global_blocks=(1,), image_size=128, window_size=3, out_channels=32)
     row = tiny(SAM_VIT_B, "tiny_vit_sam", encoder, SMALL_CELLS, side=128)
     return dataclasses.replace(row, mask_rule=dataclasses.replace(row.mask_rule, mask_hw=(32, 32)))
+
+
+def hq_sam() -> Variant:
+    """A SAM-HQ of 128 px; its finer features come from the first of its two blocks over the whole picture."""
+    encoder = VitConfig(48, 3, 4, global_blocks=(1, 2), image_size=128, window_size=3, out_channels=32)
+    row = tiny(SAM_HQ_VIT_B, "tiny_hq_sam", encoder, SMALL_CELLS, side=128)
+    return dataclasses.replace(row, mask_rule=dataclasses.replace(row.mask_rule, mask_hw=(32, 32)))
+
+
+def hq_sam_tiny_vit() -> Variant:
+    """The same with LiteMedSAM's encoder, shrunk."""
+    return tiny(SAM_HQ_VIT_TINY, "tiny_hq_sam_tiny_vit", tiny_vit_sam().encoder)
 
 
 def efficient_sam() -> Variant:
@@ -126,6 +139,8 @@ def _of_cells_of_16(row: Variant, name: str, encoder: object) -> Variant:
 FAMILY_CASES: Mapping[str, Callable[[], Variant]] = {
     "tiny_vit_sam": tiny_vit_sam,
     "vit_sam": vit_sam,
+    "hq_sam": hq_sam,
+    "hq_sam_tiny_vit": hq_sam_tiny_vit,
     "efficient_sam": efficient_sam,
     "efficientvit_sam": efficientvit_sam,
     "repvit_sam": repvit_sam,
