@@ -7,6 +7,7 @@ from ..models import Component
 from .layers import quantizable_layers
 from .plan import WEIGHT_BITS, ComponentPlan, Weights
 
+INPUTS = {"float": "float", "uint8": "8-bit", "dynamic": "dynamic 8-bit", "split": "twice 8-bit"}
 FLOAT32_REASON = "computed in fp32: less cost the masks more than its speed was worth"
 
 
@@ -46,4 +47,4 @@ def share_in_bits(component: Component, plan: ComponentPlan, bits: int) -> float
 def _kind(weights: str, inputs: str) -> str:
     if weights == "float":
         return "float"
-    return f"{weights} weights, {'8-bit' if inputs != 'float' else 'float'} inputs"
+    return f"{weights} weights, {INPUTS[inputs]} inputs"

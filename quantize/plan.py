@@ -16,7 +16,7 @@ from ..contract import ComponentName
 from ..errors import RequestError
 
 Weights = Literal["float", "int8", "int4", "lut6", "lut4"]
-Values = Literal["float", "uint8", "dynamic"]
+Values = Literal["float", "uint8", "split", "dynamic"]
 Ranges = Literal["minmax", "percentile", "mse", "mask"]
 Rounding = Literal["nearest", "gptq"]
 Compute = Literal["fp32", "bf16", "fp16"]
@@ -31,8 +31,9 @@ class LayerPlan:
     """One layer, named by its dotted path below the component's module.
 
     `weights`: how they are stored. `inputs`: whether the layer's input is rounded to 8 bits first, so that integer
-    kernels can run it; `dynamic` takes the range from the values of each call, `uint8` from calibration. `outputs`:
-    whether its output is too, which onnxruntime wants of convolutions. `reason`: why the layer is not like the rest.
+    kernels can run it: to a range from calibration (`uint8`), the same with what that lost rounded once more (`split`),
+    or to the range of each call's values (`dynamic`). `outputs`: whether its output is too, which onnxruntime wants of
+    convolutions. `reason`: why the layer is not like the rest.
     """
 
     layer: str

@@ -16,7 +16,7 @@ from ..models import Component
 from .calibration import Calibration
 from .gradients import Gradients
 from .grids import Grid, clipped_range, range_grid, weight_grid
-from .layers import Quantizable, QuantizedLayer, is_depthwise, quantizable_layers
+from .layers import ENLARGED, Quantizable, QuantizedLayer, SplitLayer, is_depthwise, quantizable_layers
 from .observe import LayerObservation, TensorRange, count_values, observe
 from .palettize import PALETTES, Palette, PalettizedLayer, palettize, require_palettizable
 from .plan import WEIGHT_BITS, ComponentPlan, LayerPlan, Ranges, Rounding, Weights
@@ -115,11 +115,13 @@ class Quantizer:
         grid, weight = self._weight(layer, wanted, plan.rounding, seen)
         rounded = copy.copy(layer)
         rounded._parameters = dict(layer._parameters)  # a shallow copy of a module shares this dict
-        if plan.correct_biases and layer.bias is not None:
+        if plan.correct_biases and layer.bias is not None and wanted.inputs != "split":
             rounded.bias = nn.Parameter(layer.bias + _mean_shift(layer.weight - weight, seen), requires_grad=False)
         rounded.weight = nn.Parameter(weight, requires_grad=False)
         inputs = _inputs_grid(layer, wanted, plan, seen)
         outputs = _values_grid(seen.outputs, plan, per_channel=False) if wanted.outputs != "float" else None
+        if wanted.inputs == "split":
+            return _split(QuantizedLayer(rounded, grid, divisor=divisor), layer, wanted, _split_grid(seen.inputs, plan))
         return QuantizedLayer(rounded, grid, inputs, outputs, divisor)
 
     def _palettized(
@@ -193,14 +195,37 @@ def _inputs_grid(
             return None
         case "dynamic":
             return "dynamic"
+        case "split":
+            return None
         case "uint8":
             return _values_grid(seen.inputs, plan, per_channel=is_depthwise(layer))
+
+
+def _split(rounded: QuantizedLayer, layer: Quantizable, wanted: LayerPlan, inputs: Grid) -> SplitLayer:
+    if isinstance(layer, nn.Conv2d) and layer.groups > 1:
+        raise RequestError(
+            f"{wanted.layer}: the recipe splits the input of a depthwise or grouped convolution; allowed there: uint8, "
+            "float"
+        )
+    weight = rounded.weight if rounded.convolution is not None else rounded.weight.t()
+    return SplitLayer(rounded, layer.weight.detach() - weight, inputs)
+
+
+def _split_grid(seen: TensorRange, plan: ComponentPlan) -> Grid:
+    """Return the grid of a range that has room for what is lost, enlarged, on both sides of zero."""
+    low, high = _clipped(seen, plan)
+    room = (high - low) / 255 * (ENLARGED / 2 + 1)
+    return range_grid(torch.tensor(min(low, -room)), torch.tensor(max(high, room)))
 
 
 def _values_grid(seen: TensorRange, plan: ComponentPlan, *, per_channel: bool) -> Grid:
     if per_channel:
         return range_grid(seen.channel_low, seen.channel_high, axis=1)
     # Histograms are of inputs as they were; a smoothed range has no outliers left to clip.
-    counts = seen.weighted if plan.ranges == "mask" else seen.counts
-    low, high = clipped_range(counts, seen.low, seen.high, plan.ranges if counts.any() else "minmax")
+    low, high = _clipped(seen, plan)
     return range_grid(torch.tensor(low), torch.tensor(high))
+
+
+def _clipped(seen: TensorRange, plan: ComponentPlan) -> tuple[float, float]:
+    counts = seen.weighted if plan.ranges == "mask" else seen.counts
+    return clipped_range(counts, seen.low, seen.high, plan.ranges if counts.any() else "minmax")

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
+import torch
+
 LONG_SECONDS = 10.0
 FEWEST = 2
+
+
+def processor_seconds() -> float:
+    """Return this process's own time, its threads side by side: what else runs here must not choose the set."""
+    return time.process_time() / torch.get_num_threads()
 
 
 def affordable(count: int, seconds: float) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,7 +11,7 @@ from ..contract import FloatArray, MaskRule, Preprocessing
 from ..errors import NotVerifiableError
 from ..models import SamModel
 from ..runtimes.preprocess import PreparedImage
-from .affordable import affordable, affordable_note
+from .affordable import affordable, affordable_note, processor_seconds
 from .drawn import drawn_boxes
 from .ground_truth import LEAST_COVERAGE, MOST_OBJECTS
 from .lanes import in_lanes, lanes_here
@@ -65,7 +64,7 @@ def build_suite(
     *,
     fewer_if_slow: bool = False,
     progress: Progress | None = None,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Callable[[], float] = processor_seconds,
 ) -> Suite:
     """Return the suite of a model on these pictures; the same for the same weights and pictures.
 
