@@ -7,29 +7,16 @@ from __future__ import annotations
 
 from torch import nn
 
-from .components import (
-    Component,
-    ImageEncoderComponent,
-    MaskDecoderComponent,
-    decoder_contract,
-    encoder_contract,
-    example_inputs,
-)
+from .components import Component
 from .efficientvit import NORM_EPS, EfficientVitConfig, EfficientVitEncoder, LinearAttention
-from .sam import DecoderConfig, MaskDecoder, PromptEncoder, migrations
+from .sam_family import SamModule, sam_components
 from .variants import Variant
 
 
-class EfficientVitSam(nn.Module):
-    """The three parts under upstream's names; holds weights, computes nothing itself."""
-
+class EfficientVitSam(SamModule):
     def __init__(self, variant: Variant) -> None:
-        super().__init__()
         assert isinstance(variant.encoder, EfficientVitConfig)
-        assert isinstance(variant.decoder, DecoderConfig)
-        self.image_encoder = EfficientVitEncoder(variant.encoder)
-        self.prompt_encoder = PromptEncoder(variant.decoder)
-        self.mask_decoder = MaskDecoder(variant.decoder)
+        super().__init__(EfficientVitEncoder(variant.encoder), variant)
         for part in self.mask_decoder.modules():
             if isinstance(part, nn.LayerNorm):
                 part.eps = NORM_EPS
@@ -38,27 +25,7 @@ class EfficientVitSam(nn.Module):
 def components(module: nn.Module, variant: Variant) -> tuple[Component, Component]:
     """Return image encoder and mask decoder, ready to be traced."""
     assert isinstance(module, EfficientVitSam)
-    assert isinstance(variant.decoder, DecoderConfig)
-    channels, cells = variant.decoder.dim, variant.decoder.embedding_size
-    encoder = encoder_contract(variant.preprocessing, channels, cells)
-    decoder = decoder_contract(channels, cells, variant.mask_rule)
-    image_encoder = ImageEncoderComponent(module.image_encoder, variant.preprocessing.normalisation).eval()
-    mask_decoder = MaskDecoderComponent(module.prompt_encoder, module.mask_decoder).eval()
-    return (
-        Component(
-            module=image_encoder,
-            contract=encoder,
-            example_inputs=example_inputs(encoder),
-            float32_modules=("normalise", *_linear_attentions(image_encoder)),
-        ),
-        Component(
-            module=mask_decoder,
-            contract=decoder,
-            example_inputs=example_inputs(decoder),
-            float32_modules=("prompt_encoder.pe_layer", "cell_positions"),
-            migrations=tuple(migrations(mask_decoder)),
-        ),
-    )
+    return sam_components(module, module.image_encoder, variant, float32_modules=_linear_attentions)
 
 
 def _linear_attentions(module: nn.Module) -> tuple[str, ...]:

@@ -13,18 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .components import (
-    Component,
-    ImageEncoderComponent,
-    MaskDecoderComponent,
-    decoder_contract,
-    encoder_contract,
-    example_inputs,
-)
+from .components import Component
 from .layers import BicubicUpsample, LayerNorm2d
 from .repvit import RepVggDw, SqueezeExcite
 from .repvit_engine import one_depthwise
-from .sam import DecoderConfig, MaskDecoder, PromptEncoder, migrations
+from .sam_family import SamModule, sam_components
 from .tiny_vit import ConvBatchNorm
 from .tiny_vit_engine import fold_batch_norm
 from .variants import Variant
@@ -105,43 +98,18 @@ def engine_form(source: RepVitEncoder) -> RepVitEncoder:
     return engine.eval()
 
 
-class RepVitSam(nn.Module):
-    """The three parts under upstream's names; holds weights, computes nothing itself."""
+class RepVitSam(SamModule):
+    image_encoder: RepVitEncoder
 
     def __init__(self, variant: Variant) -> None:
-        super().__init__()
         assert isinstance(variant.encoder, RepVitSamConfig)
-        assert isinstance(variant.decoder, DecoderConfig)
-        self.image_encoder = RepVitEncoder(variant.encoder)
-        self.prompt_encoder = PromptEncoder(variant.decoder)
-        self.mask_decoder = MaskDecoder(variant.decoder)
+        super().__init__(RepVitEncoder(variant.encoder), variant)
 
 
 def components(module: nn.Module, variant: Variant) -> tuple[Component, Component]:
     """Return image encoder and mask decoder, ready to be traced."""
     assert isinstance(module, RepVitSam)
-    assert isinstance(variant.decoder, DecoderConfig)
-    channels, cells = variant.decoder.dim, variant.decoder.embedding_size
-    encoder = encoder_contract(variant.preprocessing, channels, cells)
-    decoder = decoder_contract(channels, cells, variant.mask_rule)
-    normalisation = variant.preprocessing.normalisation
-    image_encoder = ImageEncoderComponent(engine_form(module.image_encoder), normalisation).eval()
-    mask_decoder = MaskDecoderComponent(module.prompt_encoder, module.mask_decoder).eval()
-    return (
-        Component(
-            module=image_encoder,
-            contract=encoder,
-            example_inputs=example_inputs(encoder),
-            float32_modules=("normalise",),
-        ),
-        Component(
-            module=mask_decoder,
-            contract=decoder,
-            example_inputs=example_inputs(decoder),
-            float32_modules=("prompt_encoder.pe_layer", "cell_positions"),
-            migrations=tuple(migrations(mask_decoder)),
-        ),
-    )
+    return sam_components(module, engine_form(module.image_encoder), variant)
 
 
 def _lengths(config: RepVitSamConfig) -> tuple[int, ...]:
