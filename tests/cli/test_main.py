@@ -50,7 +50,7 @@ def test_every_command_explains_itself(command: str, capsys: Capture) -> None:
     [
         (["lite_medsam"], "--target"),
         (["lite_medsam", "--target", "onnx", "--colour"], "--colour"),
-        (["sam_vit_z", "--target", "onnx"], "models: lite_medsam, mobile_sam"),
+        (["sam_vit_z", "--target", "onnx"], "did you mean the model sam_vit_l?"),
         (["lite_medsam", "--target", "tflite"], "choose one of onnx, openvino, coreml"),
         (["lite_medsam", "--target", "onnx", "--precision", "int3"], "choose one of fp32, fp16"),
         (["lite_medsam", "--target", "onnx", "--min-iou", "2"], "at most 1"),
