@@ -8,6 +8,10 @@ from .layers import quantizable_layers
 from .plan import WEIGHT_BITS, ComponentPlan, Weights
 
 INPUTS = {"float": "float", "uint8": "8-bit", "dynamic": "dynamic 8-bit", "split": "twice 8-bit"}
+SATURATION = (
+    "holds for processors with 8-bit dot products (AVX-VNNI, AVX-512 VNNI, Arm's dot product); older x86 ones may "
+    "saturate, which selftest() tells"
+)
 FLOAT32_REASON = "computed in fp32: less cost the masks more than its speed was worth"
 
 
@@ -26,8 +30,15 @@ def resolved_recipe(component: Component, plan: ComponentPlan, precision: str) -
             f"{share_in_bits(component, plan, 8):.0%} of all parameters in at most 8 bits",
             f"{sum(one.inputs != 'float' for one in plan.layers)} of {len(quantizable_layers(component.module))} "
             "layers computed in integers",
+            *_holds_where(plan),
         ),
     )
+
+
+def _holds_where(plan: ComponentPlan) -> tuple[str, ...]:
+    """Unsigned by signed products are added in pairs, in 16 bits, where a processor has no instruction for four."""
+    integer = any(one.inputs != "float" for one in plan.layers)
+    return (SATURATION,) if integer and plan.compute != "fp16" else ()
 
 
 def _storage(plan: ComponentPlan) -> str:

@@ -9,7 +9,7 @@ from torch import nn
 
 from sam_export.contract import LayerChoice
 from sam_export.models import Component, SamModel, components
-from sam_export.quantize.describe import resolved_recipe, share_in_bits
+from sam_export.quantize.describe import SATURATION, resolved_recipe, share_in_bits
 from sam_export.quantize.plan import ComponentPlan, LayerPlan, Weights
 
 # Weights 40 + 18 + 24 = 82, all parameters with biases and the norm's: 40 + 8, 18 + 2, 24, 16.
@@ -62,6 +62,7 @@ def test_recipe_lists_the_layers_with_a_reason(component: Component) -> None:
     assert recipe.notes == (
         "76% of all parameters in at most 8 bits",  # 82 / 108
         "2 of 3 layers computed in integers",
+        SATURATION,
     )
 
 
@@ -87,3 +88,11 @@ def test_storage_is_named_the_smallest_first(
 ) -> None:
     layers = tuple(LayerPlan(name, kind) for name, kind in zip(("linear", "last"), weights, strict=True))
     assert resolved_recipe(component, ComponentPlan("fp16", layers=layers), "w4").storage == storage
+
+
+def test_where_integer_products_hold_is_said_where_there_are_any(component: Component) -> None:
+    rounded = (LayerPlan("linear", "int8", "uint8"),)
+    stored = (LayerPlan("linear", "int8"),)
+    assert SATURATION in resolved_recipe(component, ComponentPlan(layers=rounded), "w8a8").notes
+    assert SATURATION not in resolved_recipe(component, ComponentPlan(layers=stored), "w8").notes
+    assert SATURATION not in resolved_recipe(component, ComponentPlan("fp16", layers=rounded), "w8a8").notes
