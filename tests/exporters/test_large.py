@@ -93,6 +93,7 @@ def test_a_bundle_lists_and_checks_the_weights_beside_its_graphs(bundle: Path) -
 
 
 @pytest.mark.parametrize("place", ["../stranger.bin", "/etc/hostname"])
+@pytest.mark.slow
 def test_weights_outside_the_bundle_are_not_read(bundle: Path, place: str) -> None:
     """A stranger's graph may name any file; the engine is the last to look, and refuses."""
     entry = read_manifest(bundle).variants[0].graphs["mask_decoder"]

@@ -98,6 +98,7 @@ def test_an_image_encoder_alone_gets_the_rest_from_the_models_own(
     assert model.checkpoint_sha256 not in (file_sha256(file), file_sha256(own))
 
 
+@pytest.mark.slow
 def test_half_an_image_encoder_is_refused_without_fetching_anything(
     tiny_sam: SamModel, weights: Tensors, file: Path
 ) -> None:
@@ -108,6 +109,7 @@ def test_half_an_image_encoder_is_refused_without_fetching_anything(
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "model."])
+@pytest.mark.slow
 def test_a_checkpoint_of_another_model_is_recognised(
     tiny_sam: SamModel, file: Path, monkeypatch: pytest.MonkeyPatch, prefix: str
 ) -> None:
@@ -124,6 +126,7 @@ def test_a_checkpoint_of_another_model_is_recognised(
     assert str(caught.value).endswith(f"use `sam-export tiny_efficient_sam --checkpoint {file}`")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_no_model_is_not_recognised(tiny_sam: SamModel, file: Path) -> None:
     torch.save({"backbone.conv1.weight": torch.zeros(8, 3, 7, 7)}, file)
     with pytest.raises(CheckpointError) as caught:

@@ -251,6 +251,7 @@ def test_without_any_budget_there_is_one_try(make: Callable[..., Search]) -> Non
 
 
 @pytest.mark.parametrize("table", [TWO_NEEDED, EITHER], ids=["two needed", "either"])
+@pytest.mark.slow
 def test_nothing_is_begun_after_the_budget(
     make: Callable[..., Search], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: Table
 ) -> None:
@@ -283,6 +284,7 @@ def test_where_nothing_passes_every_step_is_tried_once(make: Callable[..., Searc
 
 
 @pytest.mark.parametrize("table", [TWO_NEEDED, ONE_IN_VAIN, HOPELESS], ids=["two needed", "one in vain", "hopeless"])
+@pytest.mark.slow
 def test_a_search_that_is_stopped_goes_on_where_it_was(
     make: Callable[..., Search], tmp_path: Path, table: Table
 ) -> None:

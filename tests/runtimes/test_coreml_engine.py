@@ -74,6 +74,7 @@ def test_too_many_points_are_refused(decoder_contract: GraphContract) -> None:
         list(split_batch(feeds, decoder_contract, LIMITS))
 
 
+@pytest.mark.slow
 def test_sizes_are_read_from_the_package(tiny_sam: SamModel, tmp_path: Path) -> None:
     decoder = components(tiny_sam)[1]
     graph = CoreMl().export(decoder, "fp32", tmp_path, ExportOptions())

@@ -8,5 +8,6 @@ from .conftest import Npm
 
 
 @pytest.mark.parametrize("script", ["lint", "types", "test"])
+@pytest.mark.slow
 def test_script(npm: Npm, script: str) -> None:
     npm("run", script)
