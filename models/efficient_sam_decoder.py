@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .components import CellPositions
 from .layers import Migration
-from .sam import Attention, DecoderConfig, PositionEncoding, PromptEncoder
+from .sam import Attention, DecoderConfig, PositionEncoding, PromptEncoder, TwoWayTransformer
 
 # What upstream fills prompts up with, in pixels of the prompt frame.
 PADDING_COORDINATE = -1.0
@@ -142,22 +142,6 @@ class EfficientTwoWayBlock(nn.Module):
         return queries, self.norm4(keys)
 
 
-class EfficientTwoWayTransformer(nn.Module):
-    def __init__(self, config: DecoderConfig) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(EfficientTwoWayBlock(config, first=index == 0) for index in range(config.depth))
-        self.final_attn_token_to_image = Attention(config.dim, config.heads, downsample=2)
-        self.norm_final_attn = nn.LayerNorm(config.dim)
-
-    def forward(self, tokens: Tensor, image: Tensor, image_pe: Tensor) -> tuple[Tensor, Tensor]:
-        """tokens [B, T, dim], image [B, cells, dim], image_pe [1, cells, dim] -> both, attended."""
-        queries, keys = tokens, image
-        for layer in self.layers:
-            queries, keys = layer(queries, keys, tokens, image_pe)
-        queries = queries + self.final_attn_token_to_image(queries + tokens, keys + image_pe, keys)
-        return self.norm_final_attn(queries), keys
-
-
 class EfficientMaskDecoder(nn.Module):
     """All masks and their predicted IoU from image and prompt embeddings."""
 
@@ -165,7 +149,7 @@ class EfficientMaskDecoder(nn.Module):
         super().__init__()
         dim, masks = config.dim, config.multimask_outputs + 1
         self.masks, self.embedding_size = masks, config.embedding_size
-        self.transformer = EfficientTwoWayTransformer(config)
+        self.transformer = TwoWayTransformer(config, EfficientTwoWayBlock)
         self.iou_token = nn.Embedding(1, dim)
         self.mask_tokens = nn.Embedding(masks, dim)
         self.final_output_upscaling_layers = nn.ModuleList(

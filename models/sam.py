@@ -8,7 +8,7 @@ indexing, no data-dependent shapes, one image embedding broadcast over B prompts
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -191,9 +191,11 @@ class TwoWayBlock(nn.Module):
 
 
 class TwoWayTransformer(nn.Module):
-    def __init__(self, config: DecoderConfig) -> None:
+    """`block`: makes a layer from the sizes and `first`; its calls are those of `TwoWayBlock`."""
+
+    def __init__(self, config: DecoderConfig, block: Callable[..., nn.Module] = TwoWayBlock) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(TwoWayBlock(config, first=index == 0) for index in range(config.depth))
+        self.layers = nn.ModuleList(block(config, first=index == 0) for index in range(config.depth))
         self.final_attn_token_to_image = Attention(config.dim, config.heads, downsample=2)
         self.norm_final_attn = nn.LayerNorm(config.dim)
 

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from ...contract import MaskRule, Preprocessing
+from dataclasses import replace
+
+from ...contract import MaskRule
 from ..efficient_sam import EfficientSamConfig
 from ..sam import DecoderConfig
 from ..sources import UrlSource
-from ..variants import SAM_MEAN_STD, Variant
+from ..variants import SAM_PREPROCESSING, Variant
 
 UPSTREAM = "https://github.com/yformer/EfficientSAM/raw/d525f622e6f640acf5a0fc37c7ca1f243da5bde0/weights/"
 DECODER = DecoderConfig(embedding_size=64, frame_size=1024)
 # Upstream resizes with torch's bilinear interpolation, without antialiasing; Pillow's filter is what every runtime
 # here repeats. Its mean and deviation, over 0..1, are SAM's over 0..255.
-PREPROCESSING = Preprocessing(
-    image_hw=(1024, 1024),
-    prompt_frame_hw=(1024, 1024),
-    fit="stretch",
-    filter="pillow_bilinear",
-    padding="mean",
-    normalisation=SAM_MEAN_STD,
-)
+PREPROCESSING = replace(SAM_PREPROCESSING, fit="stretch")
 # Upstream's `forward` gives tokens 1 to 3 and leaves the choice to its caller, and upsamples with a bicubic filter.
 MASK_RULE = MaskRule(
     mask_hw=(256, 256),

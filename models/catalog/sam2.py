@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from ...contract import MaskRule, Preprocessing, StabilityFallback
+from dataclasses import replace
+
+from ...contract import MaskRule, StabilityFallback
 from ..hiera import HieraConfig
 from ..sam import DecoderConfig
 from ..sam2_layout import VIDEO_KEYS
 from ..sources import UrlSource
-from ..variants import SAM_MEAN_STD, Variant
+from ..variants import SAM_PREPROCESSING, Variant
 
 # Source: facebookresearch/sam2 `sam2/utils/transforms.py`, `sam2/sam2_image_predictor.py`. Upstream resizes in float32;
 # every runtime here resizes on uint8, with the same filter.
-SAM2_PREPROCESSING = Preprocessing(
-    image_hw=(1024, 1024),
-    prompt_frame_hw=(1024, 1024),
-    fit="stretch",
-    filter="pillow_bilinear",
-    padding="mean",
-    normalisation=SAM_MEAN_STD,
-)
+SAM2_PREPROCESSING = replace(SAM_PREPROCESSING, fit="stretch")
 # Source: facebookresearch/sam2 `sam2/build_sam.py` (`apply_postprocessing`), `sam2/sam2_image_predictor.py`.
 SAM2_MASK_RULE = MaskRule(
     mask_hw=(256, 256),

@@ -69,6 +69,7 @@ def provide_torchvision() -> str:
 
 
 TORCHVISION = provide_torchvision()
+# Only now: they import torchvision, which stands in place by here.
 from segment_anything import SamAutomaticMaskGenerator  # noqa: E402
 from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer  # noqa: E402
 
