@@ -21,8 +21,8 @@ from ..contract import Array, FloatArray, MaskRule, Preprocessing
 from ..errors import ContractError
 from .preprocess import fitted_hw
 
-# Products of this size stay below what OpenBLAS gives to several threads, which would wait for those that an engine
-# leaves spinning after its run: 60 ms instead of 1 on two cores.
+# Larger products took 60 ms instead of 1 right after an engine's run on two cores; likely, their threads wait for
+# those that the engine leaves spinning.
 ROWS_AT_ONCE, COLUMNS_AT_ONCE = 64, 128
 # Far above the rounding of a sum of four float32 products, relative to the largest logit.
 ROUNDING = 1e-5
