@@ -5,7 +5,7 @@ export type { DeviceChoice, Refusal } from './devices.js';
 export { SamError, type SamErrorCode } from './errors.js';
 export type { DownloadProgress } from './file_store.js';
 export { FoundObject } from './found_object.js';
-export { clearCache, type LoadOptions } from './load.js';
+export { clearCache, type LoadOptions, type LoadStage } from './load.js';
 export type { ModelCard } from './manifest.js';
 export { type Colour, Mask, Prediction } from './mask.js';
 export type { Device } from './ort_session.js';

@@ -29,8 +29,12 @@ export interface LoadOptions {
   /** false: files are kept in no cache. */
   readonly cache?: boolean | undefined;
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
+  readonly onStage?: ((stage: LoadStage) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
+
+/** What loading is at. Every device that is tried goes through the last three; a file is downloaded once. */
+export type LoadStage = 'manifest' | 'files' | 'engine' | 'self-test';
 
 type Make<T> = (client: WorkerClient, manifest: Manifest, store: FileStore, info: SamInfo) => T;
 
@@ -45,6 +49,7 @@ export async function load<T>(bundleUrl: string | URL, options: LoadOptions, mak
   const threads = threadCount(options.threads);
   const folder = folderUrl(bundleUrl, globalThis.location?.href ?? 'http://localhost/');
   const cache = options.cache === false ? null : await openCache();
+  options.onStage?.('manifest');
   const manifest = await fetchManifest(folder, cache, options.signal);
   const adapter = options.device === 'wasm' ? null : await probeAdapter();
   const { device = 'auto', variant, encoder = true, signal, onProgress } = options;
@@ -116,6 +121,7 @@ async function tryDevice(attempt: Attempt, context: Context): Promise<Opened | S
 async function openGraphs(client: WorkerClient, { variant }: Attempt, context: Context): Promise<EngineInfo> {
   const { manifest, store, threads, options } = context;
   const { image_encoder, mask_decoder } = variant.graphs;
+  options.onStage?.('files');
   const graph = ({ files, open_path }: typeof mask_decoder) =>
     store.file(files.find((file) => file.path === open_path)!);
   const [encoder, decoder] = await Promise.all([
@@ -123,6 +129,7 @@ async function openGraphs(client: WorkerClient, { variant }: Attempt, context: C
     graph(mask_decoder),
   ]);
   const wasmPaths = absolutePaths(options.wasmPaths);
+  options.onStage?.('engine');
   return client.call('open', { manifest, variant: variant.name, encoder, decoder, threads, wasmPaths });
 }
 
@@ -135,6 +142,7 @@ async function proven(
   if (options.encoder === false) return 'no encoder';
   const key = await verdictKey(manifest, attempt, engine, adapter);
   if (options.selfTest !== 'always' && (await hasPassed(cache, key))) return 'passed earlier';
+  options.onStage?.('self-test');
   const { picture, cases } = manifest.selftest;
   const [first, ...masks] = await Promise.all(
     [picture, ...cases.map((one) => one.mask)].map((file) => store.file(file)),
