@@ -9,7 +9,7 @@ TARGETS := onnx openvino coreml
 PICTURE = $(shell $(BIN)/python -c 'import pathlib, skimage; print(pathlib.Path(skimage.__file__).parent / "data/coins.png")')
 BOXES := --box 250,172,296,218 --box 255,34,297,74 --box 189,169,237,218 --box 84,106,123,148 --box 24,172,66,216 --box 310,14,366,70
 
-.PHONY: demo test test-fast check lint types wheel clean help
+.PHONY: demo page test test-fast check lint types wheel clean help
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -25,6 +25,10 @@ demo: $(INSTALLED)  ## export the default model to every target at fp32 and fp16
 	$(BIN)/sam-export inspect $(foreach target,$(TARGETS),$(OUT)/$(MODEL)-$(target)-fp32 $(OUT)/$(MODEL)-$(target)-fp16)
 	@echo "reports: $(OUT)/$(MODEL)-*/report.html"
 	@echo "overlay: $(OUT)/demo/overlay.png"
+
+page:  ## build the demo page that `sam-export serve` shows
+	npm ci --prefix runtimes/web --no-audit --no-fund
+	npm run build --prefix runtimes/web/demo -- --outDir $(CURDIR)/sam_export/server/page
 
 test: $(INSTALLED)  ## run the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile

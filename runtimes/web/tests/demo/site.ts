@@ -1,0 +1,77 @@
+/** The built demo beside a bundle, served as any static host would, with or without cross-origin isolation. */
+
+import { createReadStream, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { extname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'vite';
+
+const DEMO = fileURLToPath(new URL('../../demo/', import.meta.url));
+const TYPES: Record<string, string> = {
+  '.html': 'text/html',
+  '.js': 'text/javascript',
+  '.css': 'text/css',
+  '.svg': 'image/svg+xml',
+  '.jpg': 'image/jpeg',
+  '.json': 'application/json',
+  '.wasm': 'application/wasm',
+};
+const ISOLATION = {
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Embedder-Policy': 'require-corp',
+};
+
+/** What the server does in place of sending a file. */
+export type Fault = (request: IncomingMessage, response: ServerResponse, file: string) => void;
+
+export interface DemoSite {
+  /** The page's address; `kind` says how it is served. */
+  page(kind: 'isolated' | 'plain', query?: string): string;
+  /** By the end of a path. */
+  readonly faults: Map<string, Fault>;
+  /** Paths that were asked for. */
+  readonly asked: string[];
+  close(): Promise<void>;
+}
+
+/** Build the demo and serve it, with the bundle at `bundle/` beside the page. */
+export async function startDemo(bundle: string): Promise<DemoSite> {
+  const folder = mkdtempSync(join(tmpdir(), 'sam-demo-'));
+  await build({ root: DEMO, configFile: join(DEMO, 'vite.config.ts'), logLevel: 'error', build: { outDir: folder } });
+  const [asked, faults] = [[] as string[], new Map<string, Fault>()];
+  const server = createServer((request, response) => {
+    const [, kind, ...rest] = decodeURIComponent(new URL(request.url!, 'http://x').pathname).split('/');
+    const path = rest.join('/') || 'index.html';
+    asked.push(path);
+    const file = path.startsWith('bundle/') ? join(bundle, path.slice('bundle/'.length)) : join(folder, path);
+    const headers = { ...(kind === 'isolated' ? ISOLATION : {}), 'Content-Type': TYPES[extname(path)] ?? 'text/plain' };
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+    const fault = [...faults].find(([end]) => path.endsWith(end))?.[1];
+    if (fault) fault(request, response, file);
+    else if (existsSync(file) && statSync(file).isFile()) createReadStream(file).pipe(response);
+    else response.writeHead(404).end('not found');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    page: (kind, query = '') => `http://127.0.0.1:${port}/${kind}/${query}`,
+    faults,
+    asked,
+    close: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+/** Send the manifest with other kinds of prompt. */
+export function answersTo(...prompts: readonly string[]): Fault {
+  return (_, response, file) => {
+    const manifest = JSON.parse(readFileSync(file, 'utf8')) as { mask_rule: { prompts: readonly string[] } };
+    manifest.mask_rule.prompts = prompts;
+    response.end(JSON.stringify(manifest));
+  };
+}
