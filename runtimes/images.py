@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ..contract import Array, ImageArray
-from ..errors import ImageError, RequestError
+from ..errors import ImageError, ImageFormatError, ImageSizeError, RequestError
 
 # At 3 bytes a pixel 300 MB, and as much again for every full-size float mask.
 MAX_PIXELS = 100_000_000
@@ -30,20 +30,24 @@ ORIENTATION_TAG = 0x0112
 ALLOWED = "allowed: a uint8 array [H, W, 3] (RGB) or a PIL image"
 
 
-def read_image(source: Path | str | bytes) -> ImageArray:
+def read_image(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> ImageArray:
     """Return the picture as uint8 [H, W, 3] RGB, upright as its EXIF orientation says; writable.
 
     Colour profiles are not applied: the models were trained without.
 
     Args:
         source: a path, or the bytes of an encoded picture.
+        max_pixels: how large a picture may be; checked before any pixel is decoded.
 
     Raises:
-        ImageError: not a picture, damaged, more than `MAX_PIXELS` (checked before decoding), more than 8 bits a
-            channel, transparent anywhere, of several frames, or in a colour space other than RGB or grey.
+        ImageFormatError: not a picture.
+        ImageSizeError: more than `max_pixels`.
+        ImageError: damaged, more than 8 bits a channel, transparent anywhere, of several frames, or in a colour space
+            other than RGB or grey.
     """
     name = f"picture of {len(source)} bytes" if isinstance(source, bytes) else str(source)
-    with _open(source, name) as image:
+    with _open(source, name, max_pixels) as image:
+        _check_size(image, name, max_pixels)
         return _decode(image, name)
 
 
@@ -113,20 +117,19 @@ def _from_pil(image: Image.Image) -> ImageArray:
             f"{name}: its EXIF orientation is {orientation}, allowed: 1; "
             "apply PIL.ImageOps.exif_transpose first, so that prompts and masks mean the upright picture"
         )
-    _check_size(image, name)
+    _check_size(image, name, MAX_PIXELS)
     with _decoding(name):
         return _rgb(image, name)
 
 
 def _decode(image: Image.Image, name: str) -> ImageArray:
-    _check_size(image, name)
     _check_frames(image, name)
     with _decoding(name):
         _check_depth(image, name)
         return _rgb(ImageOps.exif_transpose(image), name)
 
 
-def _open(source: Path | str | bytes, name: str) -> Image.Image:
+def _open(source: Path | str | bytes, name: str, max_pixels: int) -> Image.Image:
     """Return the image with its header read and no pixel decoded."""
     try:
         # The limit here is lower than the one at which Pillow warns.
@@ -134,11 +137,11 @@ def _open(source: Path | str | bytes, name: str) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
     except Image.DecompressionBombError as exc:
-        raise _too_large(name, "more than twice Pillow's own limit of pixels") from exc
+        raise _too_large(name, "more than twice Pillow's own limit of pixels", max_pixels) from exc
     except Exception as exc:  # a decoder that meets hostile bytes may raise anything
         if isinstance(exc, OSError) and exc.errno is not None:
             raise ImageError(f"{name}: cannot be read ({exc.strerror}); give a picture file") from exc
-        raise ImageError(f"{name}: not a picture that can be read; allowed: {', '.join(FORMATS)}") from exc
+        raise ImageFormatError(f"{name}: not a picture that can be read; allowed: {', '.join(FORMATS)}") from exc
 
 
 @contextmanager
@@ -153,16 +156,16 @@ def _decoding(name: str) -> Iterator[None]:
         raise ImageError(f"{name}: damaged or cut short ({detail}); save or copy the picture again") from exc
 
 
-def _check_size(image: Image.Image, name: str) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        raise _too_large(name, f"{image.width}x{image.height} pixels")
+def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
+    if image.width * image.height > max_pixels:
+        raise _too_large(name, f"{image.width}x{image.height} pixels", max_pixels)
     if image.width * image.height == 0:
         raise ImageError(f"{name}: {image.width}x{image.height} pixels; a picture needs at least one")
 
 
-def _too_large(name: str, size: str) -> ImageError:
-    return ImageError(
-        f"{name}: {size}, at most {MAX_PIXELS // 10**6} million are decoded; scale it down, or cut it into tiles"
+def _too_large(name: str, size: str, max_pixels: int) -> ImageSizeError:
+    return ImageSizeError(
+        f"{name}: {size}, at most {max_pixels / 10**6:g} million are decoded; scale it down, or cut it into tiles"
     )
 
 

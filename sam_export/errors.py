@@ -6,6 +6,8 @@
     ├── CheckpointError             a checkpoint that is missing, damaged, hostile or of another family
     │   └── LayoutError             its tensors are not the model's
     ├── ImageError                  a picture that cannot be read or used
+    │   ├── ImageFormatError        not a picture, or of a format that is not read
+    │   └── ImageSizeError          more pixels than are decoded
     ├── GroundTruthError            annotations or masks that cannot be read, or are not of the pictures
     ├── EmbeddingError              an encoded picture (.semb) that is damaged, hostile or of another model
     ├── ContractError               a graph whose tensors are not the contract's
@@ -47,6 +49,14 @@ class LayoutError(CheckpointError):
 
 class ImageError(SamExportError, ValueError):
     """A picture that cannot be read or used."""
+
+
+class ImageFormatError(ImageError):
+    """Not a picture, or one of a format that is not read."""
+
+
+class ImageSizeError(ImageError):
+    """A picture of more pixels than are decoded."""
 
 
 class GroundTruthError(SamExportError, ValueError):
