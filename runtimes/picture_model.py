@@ -57,7 +57,7 @@ class EncodedPicture:
 
 
 class PictureModel:
-    """Encodes pictures and decodes prompts on them. Every call is safe in threads; the engine serves one at a time.
+    """Encodes pictures and decodes prompts on them. Every call is safe in threads; each graph serves one at a time.
 
     Args:
         sessions: one a component: "image_encoder" and "mask_decoder".
@@ -70,7 +70,7 @@ class PictureModel:
         self._sessions = dict(sessions)
         self._preprocessing = preprocessing
         self._mask_rule = mask_rule
-        self._lock = threading.Lock()
+        self._locks = {name: threading.Lock() for name in sessions}
 
     @property
     def sessions(self) -> Mapping[str, Session]:
@@ -154,7 +154,7 @@ class PictureModel:
         return ious[prompts_of, tokens], low_res[prompts_of, tokens]
 
     def _run(self, component: str, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        with self._lock:
+        with self._locks[component]:
             return self._sessions[component].run(feeds)
 
     def _checked(self, outputs: Mapping[str, Array], name: str) -> FloatArray:

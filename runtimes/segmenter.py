@@ -35,7 +35,7 @@ class Segmenter(PictureModel):
         segmenter.set_image(image)
         masks, iou_predictions, low_res_masks = segmenter.predict(box=[x0, y0, x1, y1])
 
-    Threads: every call is safe, and the engine serves one call at a time. There is one current picture, so threads
+    Threads: every call is safe, and each graph serves one call at a time. There is one current picture, so threads
     with pictures of their own need a segmenter each, or `encode` and `decode`, which leave the current one alone.
 
     Args:
