@@ -69,13 +69,19 @@ def coco_document(file_name: str, image_hw: tuple[int, int], masks: Sequence[Sco
     }
 
 
+def rle_of_mask(mask: NDArray[np.bool_]) -> CocoRle:
+    """Return a mask [H, W] as run lengths."""
+    rle = coco_mask.encode(np.asfortranarray(mask, np.uint8))
+    return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
+
+
 def _annotation(index: int, scored: ScoredMask) -> CocoAnnotation:
-    rle = coco_mask.encode(np.asfortranarray(scored.mask, np.uint8))
+    rle = rle_of_mask(scored.mask)
     return {
         "id": index,
         "image_id": 1,
         "category_id": 1,
-        "segmentation": {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")},
+        "segmentation": rle,
         "bbox": [float(value) for value in coco_mask.toBbox(rle)],
         "area": int(coco_mask.area(rle)),
         "iscrowd": 0,

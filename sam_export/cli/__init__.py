@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "verify": "verify_command",
     "segment": "segment_command",
     "embed": "embed_command",
+    "serve": "serve_command",
     "ablate": "ablate_command",
 }
 DEFAULT_COMMAND = "export"
@@ -47,6 +48,7 @@ commands:
   verify    measure a bundle again, on this machine
   segment   segment pictures with a bundle
   embed     encode pictures to .semb files, for a decoder elsewhere
+  serve     serve a bundle over HTTP: encode pictures, answer prompts
   ablate    show what each technique of int8 brings
 
 `sam-export COMMAND --help` explains one; `sam-export --version` prints the version.
