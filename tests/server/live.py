@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx
+import uvicorn
 
 from sam_export.runtimes import EncodedPicture, Segmenter
 from sam_export.runtimes.preprocess import PreparedImage
@@ -19,11 +20,12 @@ PATIENCE_S = 30.0
 
 @dataclass(frozen=True)
 class Live:
-    """Where a server listens, and a client of it."""
+    """Where a server listens, a client of it, and the server itself."""
 
     host: str
     port: int
     client: httpx.Client
+    server: uvicorn.Server
 
     @property
     def url(self) -> str:
@@ -44,7 +46,7 @@ def live_server(
         try:
             assert started.wait(PATIENCE_S)
             with httpx.Client(base_url=f"http://{host}:{port}", timeout=PATIENCE_S) as client:
-                yield Live(host, port, client)
+                yield Live(host, port, client, server)
         finally:
             server.should_exit = True
             thread.join(PATIENCE_S)
