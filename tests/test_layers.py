@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "exporters": {"models"},
     "verify": {"models", "runtimes"},
     "quantize": {"models", "exporters", "runtimes", "verify"},
-    "benchmarks": {"models", "runtimes", "verify"},
+    "benchmarks": {"models", "runtimes", "server", "verify"},
     "sam_export/server": {"runtimes"},
 }
 FACE = {

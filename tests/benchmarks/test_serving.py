@@ -1,0 +1,114 @@
+"""The load generator and its reports, against a server of the geometric model; nothing here judges a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sam_export.benchmarks.load import FAILED, OK, VANISHED, Attempt, Outcome, Plan, outcome, percentile, run
+from sam_export.benchmarks.serving import markdown, measure_serving
+from sam_export.benchmarks.soak import SoakReport, longest_gap, soak, text
+from sam_export.errors import RequestError
+
+from ..runtimes.conftest import bundle, graph_folder, picture, segmenter, sessions
+
+__all__ = ["bundle", "graph_folder", "picture", "segmenter", "sessions"]
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Plan("http://192.0.2.1:80", "encode", "x", 1),
+        Plan("https://example.org", "encode", "x", 1),
+        Plan("http://127.0.0.1.example.org", "encode", "x", 1),
+        Plan("http://127.0.0.1:1", "encode", "x", 1e9),
+        Plan("http://127.0.0.1:1", "encode", "x", 1, clients=100_000),
+        Plan("http://127.0.0.1:1", "encode", "x", 3000, rate=1e6),
+    ],
+    ids=["another machine", "a name", "a name that looks like it", "days", "clients", "requests"],
+)
+def test_only_this_machine_is_loaded_and_only_so_much(plan: Plan) -> None:
+    with pytest.raises(RequestError, match=r"allowed: at most|only a server on 127"):
+        run(plan)
+
+
+def test_attempts_summed_up() -> None:
+    plan = Plan("http://127.0.0.1", "encode", "x", 10, rate=3)
+    attempts = [Attempt(0, 100, OK), Attempt(1, 300, OK), Attempt(9, 5000, 429), Attempt(2, 1, FAILED)]
+    found = outcome(plan, [*attempts, Attempt(3, 4, VANISHED)])
+    assert found.statuses == {"200": 2, "429": 1, "client left": 1, "no answer": 1}
+    assert (found.p50_ms, found.p99_ms, found.longest_ms) == (300, 300, 300)
+    assert found.seconds == 14
+    assert found.a_second == pytest.approx(2 / 14)
+
+
+def test_percentiles() -> None:
+    assert percentile([], 0.5) is None
+    assert percentile(range(100), 0.5) == 50
+    assert percentile(range(100), 0.99) == 99
+
+
+def test_the_longest_gap_counts_from_the_begin_and_to_the_end() -> None:
+    assert longest_gap([Attempt(3, 1000, OK), Attempt(4, 1000, OK), Attempt(5, 1, 500)]) == 4
+    assert longest_gap([Attempt(0, 1000, OK), Attempt(20, 1, 500)]) == 19
+    assert longest_gap([Attempt(8, 1, 500)]) == 8
+
+
+def report(**changes: object) -> SoakReport:
+    found = Outcome("encode", 1, 2.0, 60.0, {"200": 9, "429": 9, "client left": 1}, 1.0, 1.0, 1.0, 1.0)
+    fields: dict[str, object] = {
+        "bundle": "b",
+        "minutes": 1.0,
+        "capacity": 1.0,
+        "outcome": found,
+        "memory_seconds": (0.0,),
+        "memory_mb": (400.0,),
+        "warm_mb": 400.0,
+        "last_mb": 410.0,
+        "longest_gap_s": 4.0,
+        "recovery_s": 0.5,
+    }
+    return SoakReport(**{**fields, **changes})
+
+
+LOST = Outcome("encode", 1, 2.0, 60.0, {"200": 9, "no answer": 1}, 1.0, 1.0, 1.0, 1.0)
+DEAD = Outcome("encode", 1, 2.0, 60.0, {"429": 9}, 1.0, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"last_mb": 600.0}, "memory is at 600 MB"),
+        ({"outcome": LOST}, "1 requests got no answer"),
+        ({"outcome": DEAD}, "no picture was encoded"),
+        ({"longest_gap_s": 14.0}, "14.0 s without a picture"),
+        ({"recovery_s": None}, "did not recover"),
+    ],
+    ids=["memory", "lost", "dead", "gap", "recovery"],
+)
+def test_a_soak_that_goes_wrong_says_so(changes: dict[str, object], says: str) -> None:
+    assert report().complaints == ()
+    assert says in report(**changes).complaints[0]
+    assert f"WRONG: {report(**changes).complaints[0]}" in text(report(**changes))
+
+
+@pytest.mark.slow
+def test_a_server_is_measured(bundle: Path) -> None:
+    found = measure_serving(bundle, seconds=0.5, clients=(1, 4))
+    assert [(one.kind, one.clients) for one in found.outcomes] == [
+        (kind, clients) for kind in ("encode", "kept", "click") for clients in (1, 4)
+    ]
+    assert all(set(one.statuses) <= {"200"} and one.p50_ms for one in found.outcomes)
+    assert set(found.overload.outcome.statuses) <= {"200", "429"}
+    assert found.overload.recovery_s is not None
+    assert "| encode | 4 |" in markdown(found)
+
+
+@pytest.mark.slow
+def test_a_short_soak(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sam_export.benchmarks.soak.CALIBRATION_S", 0.5)
+    found = soak(bundle, minutes=0.05)
+    assert {"200", "500", "client left"} <= set(found.outcome.statuses)
+    assert "no answer" not in found.outcome.statuses
+    assert found.memory_mb
