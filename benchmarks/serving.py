@@ -68,6 +68,7 @@ def measure_serving(
     with tempfile.TemporaryDirectory(prefix="sam-export-") as name:
         folder = Path(name)
         picture = save_picture(folder)
+        described = picture_words(picture)
         with served(words, folder) as url:
             run_load(Plan(url, "encode", str(picture), seconds=1), folder)  # warm-up
             outcomes = [
@@ -83,7 +84,7 @@ def measure_serving(
         machine=f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
         tools={tool: version(tool) for tool in TOOLS},
         options=tuple(words[4:]),
-        picture=picture_words(picture),
+        picture=described,
         outcomes=tuple(outcomes),
         overload=overload,
     )
