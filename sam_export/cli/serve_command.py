@@ -6,17 +6,19 @@ import argparse
 import os
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..contract import EngineOptions
 from ..errors import RequestError
+from ..manifest import read_manifest
 from ..optional import require_installed
 from .arguments import given_path, given_text, number, whole_number
 from .termination import Terminated
 
 if TYPE_CHECKING:
+    from ..server import ServedBundle
     from ..server.options import ServerOptions
     from ..server.run import ListenOptions
 
@@ -36,6 +38,11 @@ class BundleRequest:
     browser_bundle: Path | None
     whole: bool
 
+    @property
+    def cpus(self) -> int:
+        """What all engines together use, as far as it is said."""
+        return self.engines * (self.options.threads or 1)
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `serve`; its `run` default is the handler, `(Namespace) -> exit status`."""
@@ -53,6 +60,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_engines(parser)
     _add_limits(parser)
     _add_access(parser)
+    _add_ray(parser)
     parser.set_defaults(run=_run)
 
 
@@ -100,6 +108,13 @@ def _add_access(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--whole-bundle", action="store_true", help="let pages have the image encoder, too")
 
 
+def _add_ray(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ray", action="store_true", help="run on Ray Serve (a cluster's, if RAY_ADDRESS is set)")
+    parser.add_argument(
+        "--replicas", default=1, type=whole_number, metavar="N", help="with --ray: how many (default: 1)"
+    )
+
+
 def _run(args: argparse.Namespace) -> int:
     for package in PACKAGES:
         require_installed(package, purpose="serving a bundle", extra="serve")
@@ -126,6 +141,8 @@ def _run(args: argparse.Namespace) -> int:
         args.browser_bundle,
         args.whole_bundle,
     )
+    if args.ray:
+        return serve_replicas(asked, options, listening, args.replicas)
     return serve_bundle(asked, options, listening)
 
 
@@ -135,22 +152,52 @@ def serve_bundle(asked: BundleRequest, options: ServerOptions, listening: Listen
     Raises:
         BundleError, RequestError, SelfTestError: nothing is served.
     """
-    from ..server import create_app, open_served_bundle
+    from ..server import create_app
     from ..server.run import listen, serve
 
-    served = open_served_bundle(
-        asked.bundle,
-        engines=asked.engines,
-        options=asked.options,
-        browser_bundle=asked.browser_bundle,
-        whole=asked.whole,
-    )
+    served = _opened(asked)
     app = create_app(served, options)
     with listen(listening) as socket, suppress(Terminated, KeyboardInterrupt):
         host, port = socket.getsockname()[:2]
         text = f"serving {served.model.model} on http://{host}:{port}/ (interface: /docs); SIGTERM ends it\n"
         serve(app, socket, listening, lambda: _say(text))
     return 0
+
+
+def serve_replicas(asked: BundleRequest, options: ServerOptions, listening: ListenOptions, replicas: int) -> int:
+    """Serve on Ray until a signal ends it: 0. The bundle lies at the same path on every machine.
+
+    Raises:
+        BundleError, RequestError, MissingDependencyError: nothing is served.
+    """
+    from ..server import create_app
+    from ..server.ray_app import require_ray, serve_on_ray
+
+    require_ray()
+    model = read_manifest(asked.bundle).model.model
+    asked = replace(asked, bundle=asked.bundle.absolute())
+    text = f"serving {model} on http://{listening.host}:{listening.port}/ by Ray (interface: /docs); SIGTERM ends it\n"
+    with suppress(Terminated, KeyboardInterrupt):
+        serve_on_ray(
+            lambda: create_app(_opened(asked), options),
+            listening,
+            replicas=replicas,
+            cpus=asked.cpus,
+            started=lambda: _say(text),
+        )
+    return 0
+
+
+def _opened(asked: BundleRequest) -> ServedBundle:
+    from ..server import open_served_bundle
+
+    return open_served_bundle(
+        asked.bundle,
+        engines=asked.engines,
+        options=asked.options,
+        browser_bundle=asked.browser_bundle,
+        whole=asked.whole,
+    )
 
 
 def _say(text: str) -> None:

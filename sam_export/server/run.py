@@ -65,7 +65,7 @@ def serve(app: FastAPI, listening: socket.socket, options: ListenOptions, starte
     Args:
         started: called once requests are answered.
     """
-    _log_to_stderr()
+    log_to_stderr()
     make_server(app, options, started).run(sockets=[listening])
 
 
@@ -96,7 +96,7 @@ class _Server(uvicorn.Server):
             self._tell()
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
     """Write each line as it is: access and faults are JSON already."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))

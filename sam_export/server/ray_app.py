@@ -1,0 +1,73 @@
+"""The same application on Ray Serve, for several machines: each replica has engines, queue and cache of its own.
+
+Ray's proxies read requests whole before a replica sees them, and wait for slow ones: put limits on both in front.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+from fastapi import FastAPI
+
+from ..errors import RequestError
+from ..optional import import_optional
+from .run import ListenOptions, log_to_stderr
+
+NAME = "sam-export"
+MAX_REPLICAS = 1024
+
+
+def require_ray() -> None:
+    """Raise MissingDependencyError unless Ray Serve is installed."""
+    import_optional("ray.serve", purpose="serving on Ray", extra="ray")
+
+
+def serve_on_ray(
+    build: Callable[[], FastAPI], listening: ListenOptions, *, replicas: int, cpus: int, started: Callable[[], None]
+) -> None:
+    """Answer requests until an exception ends it, as a signal's is; then take the application down.
+
+    The cluster is that of RAY_ADDRESS, or one of this machine alone that ends with it.
+
+    Args:
+        build: makes the application; called in each replica, on its own machine.
+        cpus: what a replica takes of its machine.
+        started: called once requests are answered.
+
+    Raises:
+        RequestError: a number of replicas that makes no sense.
+        MissingDependencyError: Ray Serve is not installed.
+    """
+    if not 1 <= replicas <= MAX_REPLICAS:
+        raise RequestError(f"--replicas {replicas}: allowed: 1 to {MAX_REPLICAS}")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray = import_optional("ray", purpose="serving on Ray", extra="ray")
+    serve = import_optional("ray.serve", purpose="serving on Ray", extra="ray")
+    ray.init(include_dashboard=False, log_to_driver=True, logging_level="ERROR")
+    try:
+        serve.start(http_options={"host": listening.host, "port": listening.port})
+        deployed = serve.deployment(serve.ingress(_builder(build))()).options(
+            name=NAME,
+            num_replicas=replicas,
+            ray_actor_options={"num_cpus": cpus},
+            max_ongoing_requests=listening.max_connections,
+            graceful_shutdown_timeout_s=listening.drain_seconds,
+        )
+        serve.run(deployed.bind(), name=NAME, route_prefix="/")
+        started()
+        threading.Event().wait()
+    finally:
+        serve.shutdown()
+        ray.shutdown()
+
+
+def _builder(build: Callable[[], FastAPI]) -> Callable[[], FastAPI]:
+    """Return a plain function, which is what Ray calls in a replica."""
+
+    def built() -> FastAPI:
+        log_to_stderr()
+        return build()
+
+    return built
