@@ -16,13 +16,14 @@ from .coreml import CoreMl
 from .onnx import Onnx
 from .openvino import OpenVino
 from .target import ExportOptions, Target
+from .web import Web
 
 if TYPE_CHECKING:
     from ..models.components import Component
 
 __all__ = ["TARGETS", "ExportOptions", "Target", "check_request", "export", "find_target"]
 
-TARGETS: Mapping[str, Target] = {"onnx": Onnx(), "openvino": OpenVino(), "coreml": CoreMl()}
+TARGETS: Mapping[str, Target] = {"onnx": Onnx(), "openvino": OpenVino(), "coreml": CoreMl(), "web": Web()}
 
 
 def find_target(name: str, precision: str | None = None) -> Target:

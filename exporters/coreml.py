@@ -29,10 +29,10 @@ COPIES = 3
 class CoreMl:
     name = "coreml"
     extra = "coreml"
-    devices: tuple[str, ...] = ("apple",)
+    one_bundle = False
     requires: tuple[str, ...] = ("coremltools",)
     precisions: tuple[str, ...] = ("fp32", "fp16")
-    default_precision = "fp16"
+    default_precisions: tuple[str, ...] = ("fp16",)
 
     def export(self, component: Component, precision: str, out_dir: Path, options: ExportOptions) -> Graph:
         """Return the component as `out_dir/<component>.mlpackage`, read back and checked.
@@ -54,6 +54,11 @@ class CoreMl:
         write_package(model, component, path, _facts(recipe, options))
         _check_saved(path, component, recipe.precision)
         return Graph(component.contract, self.name, recipe, path, package_files(path))
+
+    def devices(self, precision: str) -> tuple[str, ...]:
+        """Return the same for every precision: Core ML chooses by itself."""
+        del precision
+        return ("apple",)
 
     def check_options(self, options: ExportOptions) -> None:
         """Raise UnsupportedError for an iOS version that cannot be targeted."""

@@ -28,10 +28,15 @@ FLOAT32_REASON = "the model needs fp32 here at every precision"
 class Onnx:
     name: str = "onnx"
     extra: str = "onnx"
-    devices: tuple[str, ...] = ("cpu",)
+    one_bundle: bool = False
     requires: tuple[str, ...] = ("onnx", "onnx_ir", "onnxruntime")
     precisions: tuple[str, ...] = ("fp32", "fp16")
-    default_precision: str = "fp32"
+    default_precisions: tuple[str, ...] = ("fp32",)
+
+    def devices(self, precision: str) -> tuple[str, ...]:
+        """Return the same for every precision: onnxruntime's own provider."""
+        del precision
+        return ("cpu",)
 
     def check_options(self, options: ExportOptions) -> None:
         """No option of this target is limited."""
@@ -46,13 +51,13 @@ class Onnx:
         """
         del options
         model, recipe = build(component, precision)
-        _for_integer_kernels(model)
+        for_integer_kernels(model)
         path = out_dir / f"{component.contract.component}.onnx"
         files = save(model, path)
         return Graph(component.contract, self.name, recipe, path, files)
 
 
-def _for_integer_kernels(model: ir.Model) -> None:
+def for_integer_kernels(model: ir.Model) -> None:
     """Bring what is rounded into the forms that onnxruntime has kernels for; OpenVINO wants it as it was."""
     from .onnx_dynamic import multiply_in_integers
     from .onnx_quantized import round_biases

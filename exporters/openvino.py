@@ -35,10 +35,15 @@ DYNAMIC_GROUP = "64"
 class OpenVino:
     name: str = "openvino"
     extra: str = "openvino"
-    devices: tuple[str, ...] = ("cpu",)
+    one_bundle: bool = False
     requires: tuple[str, ...] = ("onnx", "onnx_ir", "openvino")
     precisions: tuple[str, ...] = ("fp32", "fp16")
-    default_precision: str = "fp32"
+    default_precisions: tuple[str, ...] = ("fp32",)
+
+    def devices(self, precision: str) -> tuple[str, ...]:
+        """Return the same for every precision: OpenVINO's own plugin."""
+        del precision
+        return ("cpu",)
 
     def check_options(self, options: ExportOptions) -> None:
         """No option of this target is limited."""

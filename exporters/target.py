@@ -1,4 +1,4 @@
-"""What a target is: the one thing that the pipeline knows of ONNX, OpenVINO and Core ML alike."""
+"""What a target is: the one thing that the pipeline knows of all formats alike."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ class Target(Protocol):
     """A format. Importing one needs no converter; `export` imports what it needs.
 
     `requires` are those packages and the engine that the gate runs the graph on, `extra` is the pip extra that installs
-    them, `devices` are those that the graphs are for. `check_options` raises for an option that the target cannot do.
-    `export` writes `<component>.*` into the existing folder `out_dir`.
+    them. `one_bundle`: the precisions of one request are variants of one bundle. `default_precisions` are those of a
+    request that names none. `devices` are those that graphs of a precision are for. `check_options` raises for an
+    option that the target cannot do. `export` writes `<component>.*` into the existing folder `out_dir`.
     """
 
     @property
@@ -37,13 +38,15 @@ class Target(Protocol):
     def requires(self) -> tuple[str, ...]: ...
 
     @property
-    def devices(self) -> tuple[str, ...]: ...
+    def one_bundle(self) -> bool: ...
 
     @property
     def precisions(self) -> tuple[str, ...]: ...
 
     @property
-    def default_precision(self) -> str: ...
+    def default_precisions(self) -> tuple[str, ...]: ...
+
+    def devices(self, precision: str) -> tuple[str, ...]: ...
 
     def check_options(self, options: ExportOptions) -> None: ...
 

@@ -61,12 +61,16 @@ def _is_large(layer: nn.Conv2d) -> bool:
 
 
 # Everything that the engine has integer kernels for: where a search starts.
-INTEGER_KERNELS: Mapping[str, Rule] = {"onnx": _onnxruntime, "openvino": everything}
+INTEGER_KERNELS: Mapping[str, Rule] = {"onnx": _onnxruntime, "openvino": everything, "web": _onnxruntime}
 # What can have 8-bit inputs without a search.
-ROBUST: Mapping[str, Rule] = {"onnx": _onnxruntime, "openvino": _cells, "coreml": _cells}
+ROBUST: Mapping[str, Rule] = {"onnx": _onnxruntime, "openvino": _cells, "coreml": _cells, "web": _onnxruntime}
 
 # Linear layers in integers by ranges found at each call.
-DYNAMIC: Mapping[str, Rule] = {"onnx": _dynamic_onnxruntime, "openvino": _dynamic_openvino}
+DYNAMIC: Mapping[str, Rule] = {
+    "onnx": _dynamic_onnxruntime,
+    "openvino": _dynamic_openvino,
+    "web": _dynamic_onnxruntime,
+}
 
 
 def layer_plans(component: Component, rule: Rule) -> tuple[LayerPlan, ...]:

@@ -27,7 +27,7 @@ Start = Callable[[Component, str], ComponentPlan]
 SMOOTHING = 0.75
 SEARCHED = ("int8", "auto")
 # What the layers that stay float are stored and computed in, where the plan does not say more.
-FLOAT_OF_TARGET: Mapping[str, str] = {"onnx": "fp32", "openvino": "fp32", "coreml": "fp16"}
+FLOAT_OF_TARGET: Mapping[str, str] = {"onnx": "fp32", "openvino": "fp32", "coreml": "fp16", "web": "fp32"}
 
 
 def _weights_only(component: Component, target: str) -> ComponentPlan:
@@ -44,7 +44,7 @@ def _dynamic(component: Component, target: str) -> ComponentPlan:
     all but silent in calibration is divided by little, and speaks up for a prompt that calibration did not have; a
     range found at each call then grows with it (LiteMedSAM's worst mask: IoU 0)."""
     plan = _rounded(target, layer_plans(component, DYNAMIC[target]))
-    migrates = target == "onnx" and component.contract.component == "image_encoder"
+    migrates = target != "openvino" and component.contract.component == "image_encoder"
     return replace(plan, smoothing=SMOOTHING) if migrates else plan
 
 
@@ -85,6 +85,7 @@ OF_TARGET: Mapping[str, tuple[str, ...]] = {
     "onnx": ("w8", "w8a8", "w8a8-dynamic", "int8", "auto"),
     "openvino": ("w8", "w8a8", "w8a8-dynamic", "int8", "auto"),
     "coreml": ("w8", "w6", "w4", "w8a8", "int8", "auto"),
+    "web": ("w8", "w8a8", "w8a8-dynamic", "int8", "auto"),
 }
 
 

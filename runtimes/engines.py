@@ -30,9 +30,14 @@ def _coreml(path: Path, contract: GraphContract, options: EngineOptions) -> Sess
     return CoreMlSession(path, contract, options)
 
 
-ENGINES: Mapping[str, EngineOpener] = {"onnx": _onnxruntime, "openvino": _openvino, "coreml": _coreml}
+ENGINES: Mapping[str, EngineOpener] = {
+    "onnx": _onnxruntime,
+    "openvino": _openvino,
+    "coreml": _coreml,
+    "web": _onnxruntime,
+}
 # Core ML chooses its precision per compute unit and takes no wish.
-PINNED_TARGETS = ("onnx", "openvino")
+PINNED_TARGETS = ("onnx", "openvino", "web")
 
 
 def open_session(

@@ -6,14 +6,14 @@ A bundle is built in a hidden sibling folder and renamed into place, so a half-w
 from __future__ import annotations
 
 import importlib.metadata
-import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+from .bundle_files import GraphFiles
 from .contract import Graph, MaskRule, Preprocessing
 from .errors import AccuracyError, NotVerifiableError, OutputError
 from .manifest import (
@@ -27,7 +27,6 @@ from .manifest import (
     ModelCard,
     SelfTest,
     encode_manifest,
-    file_sha256,
 )
 from .staging import staged_folder
 from .verification import Failed, NotRunnable, Passed, Verification
@@ -47,7 +46,9 @@ class Candidate:
 
 @dataclass(frozen=True)
 class BundleDraft:
-    """All that a bundle will hold. `extras` are small files by bundle path (report, self-test, recipe)."""
+    """All that a bundle will hold. `precision`: of its one variant, or those of all, with commas between them.
+    `extras` are small files by bundle path (report, self-test, recipe). `keep_compressed`: what was compressed of the
+    graphs lies beside them, for hosts that serve it."""
 
     model: ModelCard
     target: str
@@ -57,18 +58,21 @@ class BundleDraft:
     candidates: tuple[Candidate, ...]
     selftest: SelfTest
     extras: Mapping[str, bytes]
+    keep_compressed: bool = False
 
     @property
     def name(self) -> str:
-        return bundle_name(self.model.model, self.target, self.precision)
+        names = [candidate.name for candidate in self.candidates]
+        return bundle_name(self.model.model, self.target, names if len(names) > 1 else [self.precision])
 
 
-def bundle_name(model: str, target: str, precision: str) -> str:
-    return f"{model}-{target}-{precision}"
+def bundle_name(model: str, target: str, precisions: Sequence[str]) -> str:
+    """Return a bundle's name; that of one with several variants names none of them."""
+    return f"{model}-{target}-{precisions[0]}" if len(precisions) == 1 else f"{model}-{target}"
 
 
 def write_bundle(draft: BundleDraft, out: Path, *, overwrite: bool = False) -> Path:
-    """Return the folder `out/<model>-<target>-<precision>`, complete.
+    """Return the folder `out/<model>-<target>-<precision>`, or without a precision if there are several, complete.
 
     Raises:
         AccuracyError: a candidate failed the gate; nothing is written.
@@ -80,10 +84,9 @@ def write_bundle(draft: BundleDraft, out: Path, *, overwrite: bool = False) -> P
     final = out / draft.name
     require_free(final, overwrite=overwrite)
     with staged_folder(final) as staging:
-        variants = tuple(
-            _copy_candidate(candidate, staging, len(draft.candidates) > 1) for candidate in draft.candidates
-        )
-        extras = _write_extras(draft, staging)
+        files, several = GraphFiles(staging, keep_compressed=draft.keep_compressed), len(draft.candidates) > 1
+        variants = tuple(_variant(candidate, files, several) for candidate in draft.candidates)
+        extras = (*_write_extras(draft, files, staging), *files.compressed)
         (staging / MANIFEST_NAME).write_bytes(encode_manifest(_manifest(draft, variants, extras)))
     return final
 
@@ -121,23 +124,11 @@ def require_passed(name: str, verification: Verification) -> None:
             raise NotVerifiableError(f"{name}: {reason}")
 
 
-def _copy_candidate(candidate: Candidate, staging: Path, several: bool) -> BundleVariant:
+def _variant(candidate: Candidate, files: GraphFiles, several: bool) -> BundleVariant:
     folder = f"{candidate.name}/" if several else ""
-    graphs: dict[str, GraphEntry] = {
-        graph.contract.component: _copy_graph(graph, staging, folder) for graph in candidate.graphs
-    }
+    graphs: dict[str, GraphEntry] = {graph.contract.component: files.add(graph, folder) for graph in candidate.graphs}
     assert isinstance(candidate.verification, Passed)
     return BundleVariant(candidate.name, candidate.devices, graphs, _accuracy(candidate.verification))
-
-
-def _copy_graph(graph: Graph, staging: Path, folder: str) -> GraphEntry:
-    entries = []
-    for file in graph.files:
-        target = staging / folder / file
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(graph.path.parent / file, target)
-        entries.append(_entry(staging, folder + file))
-    return GraphEntry(graph.contract, folder + graph.path.name, tuple(entries), graph.recipe)
 
 
 def _accuracy(passed: Passed) -> Accuracy:
@@ -156,18 +147,13 @@ def _accuracy(passed: Passed) -> Accuracy:
     )
 
 
-def _write_extras(draft: BundleDraft, staging: Path) -> tuple[FileEntry, ...]:
+def _write_extras(draft: BundleDraft, files: GraphFiles, staging: Path) -> tuple[FileEntry, ...]:
     for path, content in draft.extras.items():
         target = staging / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
     selftest = {draft.selftest.picture.path, *(case.mask.path for case in draft.selftest.cases)}
-    return tuple(_entry(staging, path) for path in draft.extras if path not in selftest)
-
-
-def _entry(staging: Path, path: str) -> FileEntry:
-    file = staging / path
-    return FileEntry(path, file_sha256(file), file.stat().st_size)
+    return tuple(files.entry(path) for path in draft.extras if path not in selftest)
 
 
 def _manifest(draft: BundleDraft, variants: tuple[BundleVariant, ...], extras: tuple[FileEntry, ...]) -> Manifest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +23,7 @@ class ExportRequest:
     """What the user asked for. `precisions` empty: each target's default. A component's own override them.
 
     `random_seed`: export seeded random weights instead of a checkpoint's. `license_accepted`: of a licence that has
-    terms to accept.
+    terms to accept. `compress`: keep the graphs compressed, too, for hosts that serve them so.
     """
 
     model: str
@@ -37,13 +38,14 @@ class ExportRequest:
     evaluation: Path | None = None
     min_iou: float | None = None
     overwrite: bool = False
+    compress: bool = False
     options: ExportOptions = field(default_factory=ExportOptions)
     quantization: QuantizeRequest = field(default_factory=QuantizeRequest)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One bundle to be."""
+    """One set of graphs to be: a bundle, or a variant of one."""
 
     target: str
     precision: str
@@ -62,14 +64,24 @@ def plan(request: ExportRequest) -> tuple[Job, ...]:
     jobs = tuple(
         Job(target, precision)
         for target in dict.fromkeys(request.targets)
-        for precision in dict.fromkeys(_precisions(request, find_target(target).default_precision))
+        for precision in dict.fromkeys(_precisions(request, find_target(target).default_precisions))
     )
     for job in jobs:
         for precision in float_precisions(job):
             check_request(job.target, precision, request.options)
         limits_for(job.precision, request.min_iou)
-        require_free(request.out / name_of(request, job), overwrite=request.overwrite)
+    for own in by_bundle(jobs):
+        require_free(request.out / name_of(request, own), overwrite=request.overwrite)
     return jobs
+
+
+def by_bundle(jobs: Sequence[Job]) -> tuple[tuple[Job, ...], ...]:
+    """Return the jobs in their order, those together that make one bundle."""
+    groups: dict[tuple[str, str], list[Job]] = {}
+    for job in jobs:
+        shared = TARGETS[job.target].one_bundle
+        groups.setdefault((job.target, "" if shared else job.precision), []).append(job)
+    return tuple(map(tuple, groups.values()))
 
 
 def _check_weights(request: ExportRequest, row: Variant) -> None:
@@ -85,9 +97,9 @@ def _check_weights(request: ExportRequest, row: Variant) -> None:
         raise RequestError(f"--random-weights {request.random_seed}: allowed: a seed from 0 to 2^63 - 1")
 
 
-def _precisions(request: ExportRequest, default: str) -> tuple[str, ...]:
-    asked = combined(request.precisions, request.encoder_precisions, request.decoder_precisions, default)
-    return asked or (default,)
+def _precisions(request: ExportRequest, defaults: tuple[str, ...]) -> tuple[str, ...]:
+    asked = combined(request.precisions, request.encoder_precisions, request.decoder_precisions, defaults[0])
+    return asked or defaults
 
 
 def float_precisions(job: Job) -> tuple[str, ...]:
@@ -115,5 +127,6 @@ def is_quantized(job: Job) -> bool:
     return not QUANTIZED.isdisjoint(of_components(job.precision).values())
 
 
-def name_of(request: ExportRequest, job: Job) -> str:
-    return bundle_name(request.model, job.target, job.precision)
+def name_of(request: ExportRequest, jobs: Sequence[Job]) -> str:
+    """Return the name of the bundle that the jobs make."""
+    return bundle_name(request.model, jobs[0].target, [job.precision for job in jobs])

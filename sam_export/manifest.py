@@ -33,12 +33,14 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class GraphEntry:
-    """`open_path` is what an engine opens: one of `files`, or the folder that holds them all."""
+    """`open_path` is what an engine opens: one of `files`, or the folder that holds them all. `brotli_bytes`: what a
+    host that compresses sends of them, where that was measured."""
 
     contract: GraphContract
     open_path: str
     files: tuple[FileEntry, ...]
     recipe: Recipe
+    brotli_bytes: int | None = None
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import brotli
 import pytest
 
-from sam_export.bundle import write_bundle
+from sam_export.bundle import BundleDraft, Candidate, write_bundle
+from sam_export.bundle_files import QUALITY, compress
 from sam_export.errors import AccuracyError, NotVerifiableError, OutputError
 from sam_export.manifest import read_manifest
 from sam_export.verification import NotRunnable
 
-from .bundles import FAILED, SUMMARY, draft
+from .bundles import FAILED, PASSED, SUMMARY, draft, graphs
 from .disks import small_disk
 
 
@@ -99,3 +102,48 @@ def test_a_place_that_cannot_be_a_folder(work: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         write_bundle(draft(work), tmp_path / "file" / "below")
+
+
+def several(work: Path, **changes: object) -> BundleDraft:
+    """Return a bundle of two variants with one decoder and two encoders."""
+    names = ("int8", "int8+fp32")
+    made = []
+    for name in names:
+        folder = work / name
+        folder.mkdir()
+        made.append(Candidate(name, ("wasm",), graphs(folder), PASSED))
+    (work / names[1] / "image_encoder.onnx").write_bytes(b"another")
+    return replace(draft(work), candidates=tuple(made), precision=", ".join(names), **changes)
+
+
+def test_what_variants_share_is_kept_once(work: Path, tmp_path: Path) -> None:
+    bundle = write_bundle(several(work), tmp_path / "dist")
+    assert bundle.name == "lite_medsam-onnx"
+    first, second = read_manifest(bundle).variants
+    assert first.graphs["mask_decoder"] == second.graphs["mask_decoder"]
+    assert first.graphs["mask_decoder"].open_path == "int8/mask_decoder.onnx"
+    assert first.graphs["image_encoder"].open_path == "int8/image_encoder.onnx"
+    assert second.graphs["image_encoder"].open_path == "int8+fp32/image_encoder.onnx"
+    assert names(bundle / "int8+fp32") == ["image_encoder.onnx"]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_compressed_graphs_are_weighed_and_kept_if_asked_for(work: Path, tmp_path: Path, kept: bool) -> None:
+    made = several(work, keep_compressed=kept)
+    for candidate in made.candidates:
+        for graph in candidate.graphs:
+            compress(graph)
+    bundle = write_bundle(made, tmp_path / "dist")
+    manifest = read_manifest(bundle)
+    for variant in manifest.variants:
+        for graph in variant.graphs.values():
+            content = brotli.compress((bundle / graph.open_path).read_bytes(), quality=QUALITY)
+            assert graph.brotli_bytes == len(content)
+            file = bundle / f"{graph.open_path}.br"
+            assert (file.read_bytes() == content) if kept else not file.exists()
+    assert len([entry for entry in manifest.extras if entry.path.endswith(".br")]) == (3 if kept else 0)
+
+
+def test_graphs_that_were_not_compressed_have_no_weight(work: Path, tmp_path: Path) -> None:
+    (variant,) = read_manifest(write_bundle(draft(work), tmp_path / "dist")).variants
+    assert {graph.brotli_bytes for graph in variant.graphs.values()} == {None}

@@ -25,6 +25,7 @@ FACE = {
     "verification",
     "manifest",
     "bundle",
+    "bundle_files",
     "optional",
     "precision",
     "search_record",

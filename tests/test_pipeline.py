@@ -132,3 +132,45 @@ def test_an_existing_bundle_is_found_before_any_work(tmp_path: Path) -> None:
 def test_targets_have_their_own_default_precision(tmp_path: Path) -> None:
     jobs = plan(request(tmp_path, targets=("onnx", "coreml", "onnx")))
     assert jobs == (Job("onnx", "fp32"), Job("coreml", "fp16"))
+
+
+def test_precisions_of_a_web_request_are_variants_of_one_bundle(
+    tiny_sam: SamModel, suite: Suite, tmp_path: Path
+) -> None:
+    jobs = (Job("web", "fp32"), Job("web", "fp16"), Job("onnx", "fp32"))
+    outcomes = export_model(tiny_sam, jobs, suite, request(tmp_path, compress=True))
+    assert [outcome.error for outcome in outcomes] == [None] * 3
+    assert [outcome.job for outcome in outcomes] == list(jobs)
+    bundle = tmp_path / "tiny_sam-web"
+    assert [outcome.bundle for outcome in outcomes] == [bundle, bundle, tmp_path / "tiny_sam-onnx-fp32"]
+    manifest = read_manifest(bundle)
+    assert manifest.precision == "fp16, fp32"
+    assert [(variant.name, variant.devices) for variant in manifest.variants] == [
+        ("fp16", ("webgpu",)),
+        ("fp32", ("wasm", "webgpu")),
+    ]
+    for variant in manifest.variants:
+        for graph in variant.graphs.values():
+            assert graph.brotli_bytes == (bundle / f"{graph.open_path}.br").stat().st_size
+    assert "in brotli" in (bundle / "report.html").read_text()
+    for name in ("fp16", "fp32"):
+        assert all(result.iou >= result.min_iou for result in open_bundle(bundle, variant=name).selftest())
+    with pytest.raises(RequestError, match="fp16, fp32"):
+        open_bundle(bundle)
+
+
+def test_one_variant_that_fails_leaves_no_bundle(tiny_sam: SamModel, suite: Suite, tmp_path: Path) -> None:
+    failing = request(tmp_path, min_iou=1.0)
+    trained = dataclasses.replace(suite, weights_trained=True)
+    outcomes = export_model(tiny_sam, (Job("web", "fp32"), Job("web", "fp16")), trained, failing)
+    assert any(isinstance(outcome.error, AccuracyError) for outcome in outcomes)
+    assert all(outcome.bundle is None for outcome in outcomes)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_web_request_without_precisions_is_for_all_devices(tmp_path: Path) -> None:
+    assert plan(request(tmp_path, targets=("web",))) == tuple(Job("web", name) for name in ("fp32", "fp16", "int8"))
+    (tmp_path / "lite_medsam-web").mkdir()
+    with pytest.raises(OutputError, match="lite_medsam-web exists already"):
+        plan(request(tmp_path, targets=("web",)))
+    assert plan(request(tmp_path, targets=("web",), precisions=("int8",)))

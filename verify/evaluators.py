@@ -10,6 +10,8 @@ from ..contract import Array, EngineOptions, EngineReport, Graph, Session
 from ..errors import NotVerifiableError, UnsupportedError
 from ..models.components import LARGE_BYTES
 from ..runtimes import open_session
+from .browser import BROWSER_ENGINE
+from .browser.page import what_is_missing
 from .lanes import SessionPool, lanes_of, threads_of_lane
 
 
@@ -17,7 +19,7 @@ def evaluation_session(graph: Graph, *, lanes: int = 1) -> tuple[Session, str]:
     """Return the graph, opened for the gate, and what runs it, as bundles and reports name it.
 
     Engines compute in the precision that the graph's recipe names. Off macOS a Core ML graph is loaded back and
-    evaluated op by op.
+    evaluated op by op; a web graph runs in a browser, or on onnxruntime where none is.
 
     Args:
         lanes: how many threads may run the session at once, if the engine allows it; the cores are shared among them.
@@ -40,6 +42,19 @@ def evaluator_name(session: Session) -> str:
 def evaluation_notes(graph: Graph, session: Session) -> tuple[str, ...]:
     """Return what the measurement cannot say about the graph on other devices."""
     computed = session.report.compute_precision
+    return (*_not_in_a_browser(graph, session), *_float16_storage(graph, session, computed))
+
+
+def _not_in_a_browser(graph: Graph, session: Session) -> tuple[str, ...]:
+    if graph.target != "web" or session.report.engine == BROWSER_ENGINE:
+        return ()
+    return (
+        f"not run in a browser, since {what_is_missing()}: measured with {session.report.engine}, whose sums differ a "
+        "little; `sam-export verify` measures again where a browser is",
+    )
+
+
+def _float16_storage(graph: Graph, session: Session, computed: str) -> tuple[str, ...]:
     if graph.recipe.storage == "fp16" and computed == "fp32":
         return (
             f"{graph.contract.component}: fp16 storage, measured with {session.report.engine} computing in fp32; "
@@ -83,6 +98,10 @@ def _opened(graph: Graph, lanes: int) -> Session:
         session = MilSession(graph.path, graph.contract)
         # Nothing in it changes once it is open, so that one serves all lanes.
         return session if lanes == 1 else SessionPool([session] * lanes)
+    if graph.target == "web" and what_is_missing() is None:
+        from .browser.session import BrowserSession
+
+        return BrowserSession(graph) if lanes == 1 else SessionPool([BrowserSession(graph) for _ in range(lanes)])
     if graph.target == "coreml" or lanes == 1:
         return _open(graph, EngineOptions())
     options = EngineOptions(threads=threads_of_lane(lanes))

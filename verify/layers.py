@@ -127,4 +127,9 @@ def _coreml(graph: Graph) -> LayerValues:
     return MilLayerValues(graph)
 
 
-LAYER_VALUES: Mapping[str, Callable[[Graph], LayerValues]] = {"onnx": _onnx, "openvino": _openvino, "coreml": _coreml}
+LAYER_VALUES: Mapping[str, Callable[[Graph], LayerValues]] = {
+    "onnx": _onnx,
+    "openvino": _openvino,
+    "coreml": _coreml,
+    "web": _onnx,
+}

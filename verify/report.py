@@ -75,6 +75,7 @@ class ReportedGraph:
     recipe: Recipe
     bytes: int
     engine: EngineReport | None = None
+    brotli_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,12 @@ class ReportedCandidate:
     @property
     def bytes(self) -> int:
         return sum(graph.bytes for graph in self.graphs)
+
+    @property
+    def brotli_bytes(self) -> int | None:
+        """What a host that compresses sends of all graphs, None where that was not measured."""
+        sizes = [graph.brotli_bytes for graph in self.graphs if graph.brotli_bytes is not None]
+        return sum(sizes) if len(sizes) == len(self.graphs) else None
 
 
 @dataclass(frozen=True)

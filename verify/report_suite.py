@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import cache
 
 from ..bundle import Candidate, tool_versions
+from ..bundle_files import brotli_bytes
 from ..contract import Graph
 from ..manifest import ModelCard
 from ..search_record import SearchRecord
@@ -102,23 +103,16 @@ def _described(name: SetName) -> PictureSet:
     return PictureSet(name, PURPOSES[name], pictures)
 
 
-def bundle_report(
-    card: ModelCard,
-    target: str,
-    precision: str,
-    candidate: Candidate,
-    suite: Suite,
-    sessions: Sessions,
-    *,
-    searches: tuple[SearchRecord, ...] = (),
-) -> Report:
-    """Return all that a bundle's page says, its cases computed again with both masks.
+def reported_candidate(
+    candidate: Candidate, suite: Suite, sessions: Sessions, *, searches: tuple[SearchRecord, ...] = ()
+) -> ReportedCandidate:
+    """Return what a page says of a candidate, its cases computed again with both masks.
 
     `searches`: what led to the candidate, one record for each component that was searched.
     """
     verdict = candidate.verification
     assert isinstance(verdict, Passed | Failed)
-    reported = ReportedCandidate(
+    return ReportedCandidate(
         name=candidate.name,
         graphs=tuple(_reported_graph(graph, sessions) for graph in candidate.graphs),
         verification=verdict,
@@ -126,11 +120,17 @@ def bundle_report(
         devices=candidate.devices,
         searches=searches,
     )
+
+
+def bundle_report(
+    card: ModelCard, target: str, precision: str, candidates: Sequence[ReportedCandidate], suite: Suite
+) -> Report:
+    """Return all that a bundle's page says."""
     created = datetime.now(UTC).date().isoformat()
-    return Report(card, target, precision, (reported,), describe_suite(suite), tool_versions(), created)
+    return Report(card, target, precision, tuple(candidates), describe_suite(suite), tool_versions(), created)
 
 
 def _reported_graph(graph: Graph, sessions: Sessions) -> ReportedGraph:
     component = graph.contract.component
     size = sum((graph.path.parent / file).stat().st_size for file in graph.files)
-    return ReportedGraph(component, graph.recipe, size, sessions[component].report)
+    return ReportedGraph(component, graph.recipe, size, sessions[component].report, brotli_bytes(graph))

@@ -25,6 +25,10 @@ from .suite import Suite, SuitePicture
 MIN_IOU = 0.97
 LONGEST_SIDE = 256
 CASES = 3
+# Of a bundle with several variants, so that enough are left on which all of them agree.
+CASES_TO_AGREE_ON = 9
+# Well above what a device must reach, since devices differ from each other, too.
+AGREEMENT = 0.985
 PICTURES_TRIED = 6
 COVERAGE = (0.005, 0.95)
 SAME_MASK_IOU = 0.9
@@ -47,30 +51,66 @@ class FoundCase:
     mask: Mask
 
 
+@dataclass(frozen=True, eq=False)
+class FoundCases:
+    """A picture, uint8 [H, W, 3], and prompts on it, more than a self-test needs where several variants share it."""
+
+    image: ImageArray
+    cases: tuple[FoundCase, ...]
+
+
 def build_selftest(sessions: Sessions, suite: Suite) -> BundleSelfTest:
-    """Return the self-test of the verified graphs that `sessions` run.
+    """Return the self-test of the verified graphs that `sessions` run. Raises AccuracyError as `find_cases`."""
+    return selftest_of(find_cases(sessions, suite), suite)
+
+
+def find_cases(sessions: Sessions, suite: Suite, *, most: int = CASES) -> FoundCases:
+    """Return what the verified graphs that `sessions` run answer to up to `most` prompts.
 
     The picture is the one with the most usable prompts among the suite's first, reduced to `LONGEST_SIDE`.
 
     Raises:
         AccuracyError: no prompt gives a mask that is neither empty nor all of the picture.
     """
-    by_name: dict[str, Session] = {str(name): session for name, session in sessions.items()}
-    segmenter = Segmenter(by_name, suite.preprocessing, suite.mask_rule)
-    best: tuple[ImageArray, list[FoundCase]] | None = None
+    segmenter = _segmenter(sessions, suite)
+    best = FoundCases(np.zeros((1, 1, 3), np.uint8), ())
     for entry in _promising(suite):
         image = reduced(entry.picture.image)
-        cases = _cases(segmenter, entry, image)
-        if best is None or len(cases) > len(best[1]):
-            best = (image, cases)
-        if len(cases) == CASES:
+        cases = _cases(segmenter, entry, image, most)
+        if len(cases) > len(best.cases):
+            best = FoundCases(image, tuple(cases))
+        if len(cases) == most:
             break
-    if best is None or not best[1]:
+    if not best.cases:
         raise AccuracyError(
             f"{suite.model}: no mask for the self-test on {len(suite.pictures)} pictures is neither empty nor all of "
             "the picture; give pictures of the kind that the model was trained on"
         )
-    return _files(*best)
+    return best
+
+
+def agreed(found: FoundCases, sessions: Sessions, suite: Suite) -> FoundCases:
+    """Return the cases to which another variant of the bundle gives the same mask."""
+    segmenter = _segmenter(sessions, suite)
+    encoded = segmenter.encode(found.image)
+    masks = [_mask(segmenter, encoded, case.prompt) for case in found.cases]
+    pairs = zip(found.cases, masks, strict=True)
+    return FoundCases(found.image, tuple(case for case, mask in pairs if mask_iou(case.mask, mask) >= AGREEMENT))
+
+
+def selftest_of(found: FoundCases, suite: Suite) -> BundleSelfTest:
+    """Return the self-test with the first of the cases. Raises AccuracyError if there is none."""
+    if not found.cases:
+        raise AccuracyError(
+            f"{suite.model}: the variants agree on no mask of the self-test's picture to an IoU of {AGREEMENT:g}; "
+            "export them one at a time"
+        )
+    return _files(found.image, list(found.cases[:CASES]))
+
+
+def _segmenter(sessions: Sessions, suite: Suite) -> Segmenter:
+    by_name: dict[str, Session] = {str(name): session for name, session in sessions.items()}
+    return Segmenter(by_name, suite.preprocessing, suite.mask_rule)
 
 
 def reduced(image: ImageArray) -> ImageArray:
@@ -88,8 +128,8 @@ def _promising(suite: Suite) -> list[SuitePicture]:
     return ranked[:PICTURES_TRIED]
 
 
-def _cases(segmenter: Segmenter, entry: SuitePicture, image: ImageArray) -> list[FoundCase]:
-    """Return up to `CASES` prompts with different masks of a sensible size; no mask is fed back."""
+def _cases(segmenter: Segmenter, entry: SuitePicture, image: ImageArray, most: int) -> list[FoundCase]:
+    """Return up to `most` prompts with different masks of a sensible size; no mask is fed back."""
     role = "stable" if any(case.prompt.role == "stable" for case in entry.cases) else "parity"
     scale = (image.shape[1] / entry.picture.image.shape[1], image.shape[0] / entry.picture.image.shape[0])
     prompts = [
@@ -104,7 +144,7 @@ def _cases(segmenter: Segmenter, entry: SuitePicture, image: ImageArray) -> list
         sensible = COVERAGE[0] <= coverage(mask) <= COVERAGE[1]
         if sensible and all(mask_iou(mask, other.mask) < SAME_MASK_IOU for other in kept):
             kept.append(FoundCase(prompt, mask))
-        if len(kept) == CASES:
+        if len(kept) == most:
             break
     return kept
 

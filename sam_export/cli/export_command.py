@@ -74,6 +74,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--search-minutes", type=number, default=30.0, metavar="N", help="when a search begins nothing new (30)"
     )
+    parser.add_argument(
+        "--compress", action="store_true", help="web: also write .br files, for hosts that serve what is compressed"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace bundles that exist")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the outcomes for machines")
@@ -93,6 +96,8 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.minimum_ios is not None and "coreml" not in args.target:
         raise RequestError(f"--minimum-ios {args.minimum_ios} is for coreml, which is not a target here; leave it out")
+    if args.compress and "web" not in args.target:
+        raise RequestError("--compress is for web, which is not a target here; leave it out")
     request = ExportRequest(
         model=args.model,
         targets=tuple(args.target),
@@ -106,6 +111,7 @@ def run(args: argparse.Namespace) -> int:
         evaluation=args.evaluation,
         min_iou=args.min_iou,
         overwrite=args.overwrite,
+        compress=args.compress,
         options=ExportOptions() if args.minimum_ios is None else ExportOptions(args.minimum_ios),
         quantization=_quantization(args),
     )
@@ -196,7 +202,7 @@ def _model_help() -> str:
 
 
 def _precision_help() -> str:
-    default = ", ".join(f"{name} {target.default_precision}" for name, target in TARGETS.items())
+    default = ", ".join(f"{name} {' '.join(target.default_precisions)}" for name, target in TARGETS.items())
     known = dict.fromkeys(
         [precision for target in TARGETS.values() for precision in target.precisions] + list(QUANTIZED_PRECISIONS)
     )

@@ -9,7 +9,7 @@ import torch
 
 from sam_export.exporters import TARGETS
 from sam_export.exporters.onnx import build
-from sam_export.jobs import ExportRequest, Job
+from sam_export.jobs import ExportRequest, Job, by_bundle, name_of
 from sam_export.models import FAMILIES, SamModel, components, untrained
 from sam_export.pipeline import export_model
 from sam_export.verification import Passed
@@ -55,11 +55,12 @@ def test_components_give_what_their_contracts_say(model: SamModel) -> None:
 def test_a_family_exports_and_passes(model: SamModel, suite: Suite, tmp_path: Path, target: str) -> None:
     request = ExportRequest(model.variant.name, (target,), tmp_path)
     jobs = tuple(Job(target, precision) for precision in FLOATS)
+    names = {job: name_of(request, own) for own in by_bundle(jobs) for job in own}
     for outcome in export_model(model, jobs, suite, request):
         assert outcome.error is None, f"{outcome.job.label}: {outcome.error}"
         assert isinstance(outcome.verification, Passed)
         assert outcome.verification.measurement.parity is not None
-        assert outcome.bundle == tmp_path / f"{model.variant.name}-{target}-{outcome.job.precision}"
+        assert outcome.bundle == tmp_path / names[outcome.job]
 
 
 def test_no_picture_is_stored_in_the_image_encoder(model: SamModel) -> None:

@@ -42,6 +42,7 @@ READERS: Mapping[str, Callable[[Graph], dict[str, str]]] = {
     "onnx": onnx_facts,
     "openvino": openvino_facts,
     "coreml": coreml_facts,
+    "web": onnx_facts,
 }
 EACH_TARGET = pytest.mark.parametrize(
     "target", [pytest.param(name, marks=pytest.mark.slow if name == "coreml" else ()) for name in TARGETS]

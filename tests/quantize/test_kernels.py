@@ -44,6 +44,8 @@ EXPECTED = {
     ("robust", "onnx"): (INPUTS, FLOAT, BOTH, FLOAT, FLOAT, FLOAT_CONVOLUTION),
     ("robust", "openvino"): (INPUTS, FLOAT, INPUTS, FLOAT, FLOAT, SMALL_CONVOLUTION),
     ("robust", "coreml"): (INPUTS, FLOAT, INPUTS, FLOAT, FLOAT, SMALL_CONVOLUTION),
+    ("start", "web"): (INPUTS, FLOAT, BOTH, FLOAT, FLOAT, FLOAT_CONVOLUTION),
+    ("robust", "web"): (INPUTS, FLOAT, BOTH, FLOAT, FLOAT, FLOAT_CONVOLUTION),
 }
 RULES = {
     **{("start", target): rule for target, rule in INTEGER_KERNELS.items()},

@@ -12,7 +12,7 @@ from sam_export.models import SamModel
 from sam_export.runtimes import Segmenter
 from sam_export.runtimes.selftest import ExpectedMask, SelfTestSuite, run_selftest
 from sam_export.verify.pictures import picture_set
-from sam_export.verify.selftest import LONGEST_SIDE, BundleSelfTest, build_selftest
+from sam_export.verify.selftest import LONGEST_SIDE, BundleSelfTest, agreed, build_selftest, find_cases, selftest_of
 from sam_export.verify.suite import Suite, build_suite
 from sam_export.verify.torch_session import torch_sessions
 
@@ -80,3 +80,15 @@ def test_graphs_that_give_only_empty_masks_have_none(tiny_sam: SamModel, suite: 
     sessions["mask_decoder"] = WrongSession(sessions["mask_decoder"], outputs=WRONG_OUTPUTS["zeros"])
     with pytest.raises(AccuracyError, match="no mask for the self-test"):
         build_selftest(sessions, suite)
+
+
+def test_variants_keep_the_cases_that_they_agree_on(tiny_sam: SamModel, suite: Suite) -> None:
+    sessions = torch_sessions(tiny_sam)
+    found = find_cases(sessions, suite, most=9)
+    assert agreed(found, sessions, suite).cases == found.cases
+    assert len(selftest_of(found, suite).selftest.cases) == min(3, len(found.cases))
+    other = {**sessions, "mask_decoder": WrongSession(sessions["mask_decoder"], feeds=WRONG_FEEDS["axes swapped"])}
+    left = agreed(found, other, suite)
+    assert left.cases == ()
+    with pytest.raises(AccuracyError, match="agree on no mask"):
+        selftest_of(left, suite)
