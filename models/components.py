@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..contract import GraphContract, MaskRule, Normalisation, Preprocessing, Recipe, TensorSpec
 from ..manifest import ModelCard
+from .engine_decoder import EngineMaskDecoder, EnginePromptEncoder
 from .layers import Migration
 from .sam import MaskDecoder, PositionEncoding, PromptEncoder
 
@@ -120,8 +121,8 @@ class MaskDecoderComponent(nn.Module):
 
     def __init__(self, prompt_encoder: PromptEncoder, mask_decoder: MaskDecoder) -> None:
         super().__init__()
-        self.prompt_encoder = prompt_encoder
-        self.mask_decoder = mask_decoder
+        self.prompt_encoder = EnginePromptEncoder(prompt_encoder, mask_decoder.embedding_size)
+        self.mask_decoder = EngineMaskDecoder(mask_decoder)
         self.cell_positions = CellPositions(prompt_encoder.pe_layer)
 
     def forward(
@@ -133,9 +134,11 @@ class MaskDecoderComponent(nn.Module):
         has_mask_input: Tensor,
     ) -> tuple[Tensor, Tensor]:
         sparse = self.prompt_encoder.embed_points(point_coords, point_labels)
-        dense = self.prompt_encoder.embed_masks(mask_input, has_mask_input)
+        dense = self.prompt_encoder.embed_cells(mask_input, has_mask_input)
         image_pe = self.cell_positions().to(image_embeddings.dtype)
-        low_res_masks, iou_predictions = self.mask_decoder(image_embeddings, image_pe, sparse, dense)
+        # Transposed as a grid: OpenVINO has fast code for that, and none for the same of a matrix.
+        cells = image_embeddings.permute(0, 2, 3, 1).flatten(1, 2) + dense
+        low_res_masks, iou_predictions = self.mask_decoder(cells, image_pe, sparse)
         return low_res_masks, iou_predictions
 
 

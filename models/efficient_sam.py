@@ -23,9 +23,9 @@ from .efficient_sam_decoder import (
     EfficientMaskDecoder,
     EfficientMaskDecoderComponent,
     EfficientPromptEncoder,
-    decoder_migrations,
     sam_form,
 )
+from .engine_attention import migrations as decoder_migrations
 from .layers import LayerNorm2d, Migration
 from .plain import Features, PlainModel
 from .sam import DecoderConfig

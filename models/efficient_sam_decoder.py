@@ -10,14 +10,13 @@ and cells together.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
 from .components import CellPositions
-from .layers import Migration
-from .sam import Attention, DecoderConfig, PositionEncoding, PromptEncoder, TwoWayTransformer
+from .engine_attention import with_engine_attention
+from .sam import Attention, DecoderConfig, PositionEncoding, PromptEncoder, TwoWayTransformer, before_prompts
 
 # What upstream fills prompts up with, in pixels of the prompt frame.
 PADDING_COORDINATE = -1.0
@@ -171,9 +170,7 @@ class EfficientMaskDecoder(nn.Module):
             returns   [B, M, 4E, 4E] low_res_masks, [B, M] iou_predictions
         """
         batch, side = sparse.shape[0], self.embedding_size
-        learned = torch.cat((self.iou_token.weight, self.mask_tokens.weight)).unsqueeze(0)
-        # Repeated, not expanded: Core ML's converter loses the static sizes of an expanded tensor.
-        tokens = torch.cat((learned.repeat(batch, 1, 1), sparse), dim=1)
+        tokens = before_prompts(sparse, self.iou_token.weight, self.mask_tokens.weight)
         cells = image.flatten(2).permute(0, 2, 1).repeat(batch, 1, 1)
         tokens, cells = self.transformer(tokens, cells, image_pe)
         upscaled = cells.permute(0, 2, 1).reshape(-1, cells.shape[-1], side, side)
@@ -194,7 +191,7 @@ class EfficientMaskDecoderComponent(nn.Module):
     def __init__(self, prompt_encoder: EfficientPromptEncoder, mask_decoder: EfficientMaskDecoder) -> None:
         super().__init__()
         self.prompt_encoder = prompt_encoder
-        self.mask_decoder = mask_decoder
+        self.mask_decoder = with_engine_attention(mask_decoder)
         self.point_positions = PointPositions(prompt_encoder.pe_layer)
         self.cell_positions = CellPositions(prompt_encoder.pe_layer)
 
@@ -208,10 +205,3 @@ class EfficientMaskDecoderComponent(nn.Module):
     def wide_norms(self) -> tuple[str, ...]:
         """Return the dotted names of what sums over a whole feature map."""
         return tuple(name for name, part in self.named_modules() if isinstance(part, WideNorm))
-
-
-def decoder_migrations(module: nn.Module) -> Iterator[Migration]:
-    """Yield where a channel's scale can be moved: attention averages the channels of its values."""
-    for name, part in module.named_modules():
-        if isinstance(part, Attention):
-            yield Migration(f"{name}.v_proj", (f"{name}.out_proj",))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .layers import LayerNorm2d, Mlp
-from .sam import DecoderConfig, MaskDecoder
+from .sam import DecoderConfig, MaskDecoder, before_prompts
 
 
 class HqMaskDecoder(MaskDecoder):
@@ -70,8 +70,7 @@ class HqMaskDecoder(MaskDecoder):
 
     def _tokens(self, sparse: Tensor) -> Tensor:
         """The high-quality token comes after those of SAM, before the prompt."""
-        learned = torch.cat((self.iou_token.weight, self.mask_tokens.weight, self.hf_token.weight)).unsqueeze(0)
-        return torch.cat((learned.repeat(sparse.shape[0], 1, 1), sparse), dim=1)
+        return before_prompts(sparse, self.iou_token.weight, self.mask_tokens.weight, self.hf_token.weight)
 
     def _high_quality_mask(self, tokens: Tensor, finer: Tensor) -> Tensor:
         """tokens [B, 2 + M + N, dim], finer [B, dim / 8, 4E, 4E] -> [B, 1, 4E, 4E]."""

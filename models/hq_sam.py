@@ -20,11 +20,12 @@ from .components import (
     example_inputs,
     normaliser,
 )
+from .engine_attention import migrations as decoder_migrations
+from .engine_attention import with_engine_attention
 from .hq_decoder import HqMaskDecoder
 from .layers import Migration
 from .plain import Features, PlainModel
 from .sam import DecoderConfig, PromptEncoder
-from .sam import migrations as decoder_migrations
 from .tiny_vit import TinyVit, TinyVitConfig
 from .tiny_vit_engine import EngineTinyVit
 from .tiny_vit_engine import migrations as tiny_vit_migrations
@@ -92,7 +93,7 @@ def components(module: nn.Module, variant: Variant) -> tuple[Component, Componen
     assert isinstance(module, HqSam)
     engine, migrations = _engine(module.image_encoder)
     image_encoder = HqEncoderComponent(engine, module.mask_decoder, variant.preprocessing.normalisation).eval()
-    mask_decoder = HqDecoderComponent(module.prompt_encoder, module.mask_decoder).eval()
+    mask_decoder = HqDecoderComponent(module.prompt_encoder, with_engine_attention(module.mask_decoder)).eval()
     encoder, decoder = contracts(variant)
     return (
         Component(

@@ -8,14 +8,14 @@ indexing, no data-dependent shapes, one image embedding broadcast over B prompts
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import LayerNorm2d, Migration, Mlp
+from .layers import LayerNorm2d, Mlp
 
 
 @dataclass(frozen=True)
@@ -208,16 +208,11 @@ class TwoWayTransformer(nn.Module):
         return self.norm_final_attn(queries), keys
 
 
-def migrations(module: nn.Module) -> Iterator[Migration]:
-    """Yield, for every attention and perceptron below the module, where a channel's scale can be moved.
-
-    Attention averages the channels of its values, and ReLU lets a positive scale through.
-    """
-    for name, part in module.named_modules():
-        if isinstance(part, Attention):
-            yield Migration(f"{name}.v_proj", (f"{name}.out_proj",))
-        elif isinstance(part, MlpBlock):
-            yield Migration(f"{name}.lin1", (f"{name}.lin2",))
+def before_prompts(sparse: Tensor, *tables: Tensor) -> Tensor:
+    """Return the learned tokens, [T, dim] a table, before those of every prompt. sparse [B, N, dim]."""
+    learned = torch.cat(tables).unsqueeze(0)
+    # Repeated, not expanded: Core ML's converter loses the static sizes of an expanded tensor.
+    return torch.cat((learned.repeat(sparse.shape[0], 1, 1), sparse), dim=1)
 
 
 class MaskDecoder(nn.Module):
@@ -258,9 +253,7 @@ class MaskDecoder(nn.Module):
         return self._masks(tokens, self.output_upscaling(grid)), self.iou_prediction_head(tokens[:, 0])
 
     def _tokens(self, sparse: Tensor) -> Tensor:
-        learned = torch.cat((self.iou_token.weight, self.mask_tokens.weight)).unsqueeze(0)
-        # Repeated, not expanded: Core ML's converter loses the static sizes of an expanded tensor.
-        return torch.cat((learned.repeat(sparse.shape[0], 1, 1), sparse), dim=1)
+        return before_prompts(sparse, self.iou_token.weight, self.mask_tokens.weight)
 
     def _masks(self, tokens: Tensor, upscaled: Tensor) -> Tensor:
         """tokens [B, 1 + M + N, dim], upscaled [B, dim / 8, 4E, 4E] -> [B, M, 4E, 4E]."""

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from ..contract import GraphContract, TensorSpec
 from .components import CellPositions, Component, decoder_contract, encoder_contract, example_inputs
+from .engine_attention import migrations as decoder_migrations
+from .engine_attention import with_engine_attention
 from .hiera import EngineHiera, Hiera, HieraConfig
 from .hiera import migrations as trunk_migrations
 from .layers import Migration
 from .plain import Features, PlainModel
 from .sam import DecoderConfig, PromptEncoder
-from .sam import migrations as decoder_migrations
 from .sam2_decoder import Sam2MaskDecoder
 from .sam2_encoder import Sam2EncoderComponent, Sam2ImageEncoder
 from .variants import Variant
@@ -62,7 +63,7 @@ def both_components(
     encoder_module = Sam2EncoderComponent(
         trunk, module.image_encoder.neck, decoder, module.no_mem_embed, variant.preprocessing.normalisation
     ).eval()
-    decoder_module = Sam2DecoderComponent(module.sam_prompt_encoder, decoder).eval()
+    decoder_module = Sam2DecoderComponent(module.sam_prompt_encoder, with_engine_attention(decoder)).eval()
     encoder, mask_decoder = contracts(variant)
     return (
         Component(

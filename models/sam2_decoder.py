@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .layers import Mlp
-from .sam import DecoderConfig, MaskDecoder, TwoWayTransformer
+from .sam import DecoderConfig, MaskDecoder, TwoWayTransformer, before_prompts
 
 
 class Sam2Transformer(TwoWayTransformer):
@@ -61,8 +61,7 @@ class Sam2MaskDecoder(MaskDecoder):
 
     def _tokens(self, sparse: Tensor) -> Tensor:
         """The object's token comes before those of SAM."""
-        learned = self.obj_score_token.weight.unsqueeze(0)
-        return torch.cat((learned.repeat(sparse.shape[0], 1, 1), super()._tokens(sparse)), dim=1)
+        return before_prompts(sparse, self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight)
 
     def _upscaled(self, grid: Tensor, finest: Tensor, finer: Tensor) -> Tensor:
         """Add finer features on the way up. grid [B, dim, E, E] -> [B, dim / 8, 4E, 4E]."""

@@ -14,9 +14,9 @@ from .components import (
     encoder_contract,
     example_inputs,
 )
+from .engine_attention import migrations as decoder_migrations
 from .layers import Migration
 from .sam import DecoderConfig, MaskDecoder, PromptEncoder
-from .sam import migrations as decoder_migrations
 from .variants import Variant
 
 
