@@ -30,6 +30,7 @@ from . import (
 from .cache import Progress, pull
 from .catalog import DEFAULT_VARIANT, VARIANTS
 from .components import Component
+from .image_size import published_name, resized, split_name
 from .layers import Migration
 from .loader import SamModel, ToUpstream, layout_of, load_into, random_model
 from .loading import read_checkpoint
@@ -50,6 +51,7 @@ __all__ = [
     "find",
     "load",
     "plain",
+    "published_name",
     "require_licence",
     "untrained",
 ]
@@ -82,14 +84,15 @@ FAMILIES: Mapping[str, Family] = {
 
 
 def find(name: str) -> Variant:
-    """Return the variant of that name.
+    """Return the variant of that name; `sam_vit_b-512px` is sam_vit_b for pictures of 512 pixels a side.
 
     Raises:
-        RequestError: there is none; the text lists those that exist.
+        RequestError: there is none, the text lists those that exist; or it cannot have that size.
     """
-    if name not in VARIANTS:
+    published, size = split_name(name)
+    if published not in VARIANTS:
         raise RequestError(f"{name!r} is no model; choose one of {', '.join(VARIANTS)} (`sam-export --help`: commands)")
-    return VARIANTS[name]
+    return VARIANTS[published] if size is None else resized(VARIANTS[published], size)
 
 
 def load(variant: str | Variant, checkpoint: Path | None = None, progress: Progress | None = None) -> SamModel:
@@ -104,12 +107,17 @@ def load(variant: str | Variant, checkpoint: Path | None = None, progress: Progr
     row = find(variant) if isinstance(variant, str) else variant
     family = FAMILIES[row.family]
     if checkpoint is None:
-        return load_into(family.build(row), row, pull(row, progress), family.to_upstream)
+        return load_into(family.build(row), row, _pulled(row, progress), family.to_upstream)
     try:
-        model = load_into(family.build(row), row, checkpoint, family.to_upstream, base=lambda: pull(row, progress))
+        model = load_into(family.build(row), row, checkpoint, family.to_upstream, base=lambda: _pulled(row, progress))
     except LayoutError as exc:
         raise CheckpointError(f"{exc}{_lookalike(row, checkpoint)}") from exc
     return replace(model, own_file=checkpoint.name)
+
+
+def _pulled(row: Variant, progress: Progress | None) -> Path:
+    """Return the checkpoint as it was published, for whatever size the model is now."""
+    return pull(find(published_name(row.name)), progress)
 
 
 def _lookalike(row: Variant, checkpoint: Path) -> str:

@@ -14,6 +14,7 @@ from torch import Size, Tensor, nn
 
 from ..manifest import ModelCard, file_sha256
 from .fitting import Layout, fit, matches, missing_parts
+from .image_size import fit_positions, published_name
 from .loading import check_layout, read_checkpoint
 from .variants import Variant
 
@@ -99,8 +100,11 @@ def _fitted_state(
     """Return the file's tensors under the layout's names, as far as they fit, and what was done to the names."""
     content = read_checkpoint(path)
     fitted = fit(content.tensors, layout, to_upstream)
-    notes = tuple(f"{path.name}: {phrase}" for phrase in (*content.stripped, *fitted.notes))
-    return _without_unused(fitted.tensors, variant), notes
+    tensors, phrases = fitted.tensors, (*content.stripped, *fitted.notes)
+    if variant.name != published_name(variant.name):
+        tensors, interpolated = fit_positions(tensors, layout)
+        phrases = (*phrases, *interpolated)
+    return _without_unused(tensors, variant), tuple(f"{path.name}: {phrase}" for phrase in phrases)
 
 
 def _fits_as_far_as_it_goes(state: dict[str, Tensor], layout: Layout) -> bool:

@@ -134,11 +134,11 @@ def run(words: Sequence[str]) -> int:
 def _require_model(word: str) -> None:
     """Raise unless the first word, which is no command, names a model."""
     try:
-        from ..models import VARIANTS
+        from ..models import VARIANTS, published_name
     except ModuleNotFoundError:
         # Which models there are is not known here, but a mistyped command can still be told.
         if closest(word, COMMANDS) is None:
             raise
         raise unknown_word(word, COMMANDS, ()) from None
-    if word not in VARIANTS:
+    if published_name(word) not in VARIANTS:
         raise unknown_word(word, COMMANDS, VARIANTS)

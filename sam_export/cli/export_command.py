@@ -53,6 +53,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="SEED",
         help="export without a checkpoint: seeded random weights (seed 0), to try a model out; the bundle says so",
     )
+    parser.add_argument(
+        "--image-size",
+        type=whole_number,
+        metavar="N",
+        help="pixels a side that pictures are encoded at, 512 say: MODEL-512px is the same",
+    )
     parser.add_argument("--accept-license", action="store_true", help="where a model's licence has terms to accept")
     parser.add_argument(
         "--evaluation", type=given_path, metavar="DIR", help="your pictures to measure on, with ground truth if any"
@@ -99,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
     if args.compress and "web" not in args.target:
         raise RequestError("--compress is for web, which is not a target here; leave it out")
     request = ExportRequest(
-        model=args.model,
+        model=args.model if args.image_size is None else f"{args.model}-{args.image_size}px",
         targets=tuple(args.target),
         precisions=tuple(args.precision),
         encoder_precisions=tuple(args.encoder_precision),
