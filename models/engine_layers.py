@@ -6,9 +6,11 @@ shared with the layer that it comes from.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypeVar
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .layers import LayerNorm2d
 
@@ -32,6 +34,39 @@ class EngineNeck(nn.Module):
         normed = self.neck_1(self.neck_0(x))
         embeddings: Tensor = self.neck_3(self.neck_2(to_grid(normed, self.side)))
         return embeddings
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The division of a picture of side² cells into squares of span² cells, filled up with zeros right and below."""
+
+    side: int
+    span: int
+
+    @property
+    def padding(self) -> int:
+        return -self.side % self.span
+
+    @property
+    def count(self) -> int:
+        """How many there are next to each other, and below each other."""
+        return (self.side + self.padding) // self.span
+
+    def partition(self, cells: Tensor) -> Tensor:
+        """[1, side², C] -> [count², span², C]."""
+        side, span, count, channels = self.side, self.span, self.count, cells.shape[-1]
+        if self.padding:
+            cells = F.pad(cells.reshape(1, side, side, channels), (0, 0, 0, self.padding, 0, self.padding))
+        rows = cells.reshape(count, span, count, span * channels).permute(0, 2, 1, 3)
+        return rows.reshape(count**2, span**2, channels)
+
+    def merge(self, windows: Tensor) -> Tensor:
+        """[count², span², C] -> [1, side², C], without what they were filled up with."""
+        side, span, count, channels = self.side, self.span, self.count, windows.shape[-1]
+        grid = windows.reshape(count, count, span, span * channels).permute(0, 2, 1, 3)
+        if self.padding:
+            grid = grid.reshape(1, count * span, count * span, channels)[:, :side, :side]
+        return grid.reshape(1, side**2, channels)
 
 
 def to_grid(cells: Tensor, side: int) -> Tensor:

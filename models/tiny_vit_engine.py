@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .engine_layers import EngineNeck, filled, linear, pointwise_linear, to_cells, to_grid
+from .engine_layers import EngineNeck, Windows, filled, linear, pointwise_linear, to_cells, to_grid
 from .layers import Migration
 from .tiny_vit import (
     HEAD_DIM,
@@ -94,13 +94,16 @@ class EngineMerging(nn.Module):
 
 
 class EngineAttention(nn.Module):
-    """Self-attention in each window. x [windows, cells, C] -> same."""
+    """Self-attention in each window. x [1, side², C] -> same.
+
+    What fills up a window takes part as upstream, but is left out again before the last projection.
+    """
 
     attention_bias_idxs: Tensor
 
-    def __init__(self, source: WindowAttention) -> None:
+    def __init__(self, source: WindowAttention, windows: Windows) -> None:
         super().__init__()
-        dim, self.heads = source.qkv.in_features, source.heads
+        dim, self.heads, self.windows = source.qkv.in_features, source.heads, windows
         self.norm = source.norm
         weights = source.qkv.weight.reshape(self.heads, 3, HEAD_DIM, dim)
         biases = source.qkv.bias.reshape(self.heads, 3, HEAD_DIM)
@@ -113,11 +116,12 @@ class EngineAttention(nn.Module):
         self.register_buffer("attention_bias_idxs", source.attention_bias_idxs, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        normed = self.norm(x)
+        # Padded cells are zero before the norm, not masked out, as upstream.
+        normed = self.norm(self.windows.partition(x))
         query, key, value = (self._split(projection(normed)) for projection in (self.q, self.k, self.v))
         bias = self.attention_biases[:, self.attention_bias_idxs].unsqueeze(0)
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)
-        projected: Tensor = self.proj(attended.permute(0, 2, 1, 3).reshape(x.shape))
+        projected: Tensor = self.proj(self.windows.merge(attended.permute(0, 2, 1, 3).reshape(normed.shape)))
         return projected
 
     def _split(self, x: Tensor) -> Tensor:
@@ -131,30 +135,16 @@ class EngineBlock(nn.Module):
 
     def __init__(self, source: TinyVitBlock, side: int) -> None:
         super().__init__()
-        self.side, self.window = side, source.window
-        self.attn = EngineAttention(source.attn)
+        self.side = side
+        self.attn = EngineAttention(source.attn, Windows(side, source.window))
         self.local_conv = fold_batch_norm(source.local_conv)
         self.mlp = source.mlp
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self._attend(x)
+        x = x + self.attn(x)
         convolved: Tensor = to_cells(self.local_conv(to_grid(x, self.side)))
         mixed: Tensor = convolved + self.mlp(convolved)
         return mixed
-
-    def _attend(self, x: Tensor) -> Tensor:
-        """Padded cells take part in attention, as upstream: they are zero before the norm, not masked out."""
-        side, window, channels = self.side, self.window, x.shape[-1]
-        padding = -side % window
-        count = (side + padding) // window
-        if padding:
-            x = F.pad(x.reshape(1, side, side, channels), (0, 0, 0, padding, 0, padding))
-        rows = x.reshape(count, window, count, window * channels).permute(0, 2, 1, 3)
-        attended = self.attn(rows.reshape(count**2, window**2, channels))
-        merged: Tensor = attended.reshape(count, count, window, window * channels).permute(0, 2, 1, 3)
-        if padding:
-            merged = merged.reshape(1, count * window, count * window, channels)[:, :side, :side]
-        return merged.reshape(1, side**2, channels)
 
 
 class EngineConvStage(nn.Module):

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .engine_layers import EngineNeck, linear, to_cells, to_grid
+from .engine_layers import EngineNeck, Windows, linear, to_cells, to_grid
 from .layers import Migration
 from .vit import Attention, Block, Vit, relative_offsets
 
@@ -51,13 +51,18 @@ class EngineVit(nn.Module):
 
 
 class EngineAttention(nn.Module):
-    """Self-attention in squares of span² cells. x [squares, span², C] -> same."""
+    """Self-attention in squares of span² cells. x [1, side², C] -> same.
+
+    What fills up a square is zero after the norm and takes part, as upstream, but is left out before the last
+    projection.
+    """
 
     offsets: Tensor
     places: Tensor
 
-    def __init__(self, source: Attention) -> None:
+    def __init__(self, source: Attention, side: int) -> None:
         super().__init__()
+        self.windows = None if source.span == side else Windows(side, source.span)
         self.heads, self.span, self.head_dim = source.heads, source.span, source.head_dim
         weights, biases = source.qkv.weight.chunk(3), source.qkv.bias.chunk(3)
         scale = self.head_dim**-0.5
@@ -72,13 +77,16 @@ class EngineAttention(nn.Module):
         self.register_buffer("places", place_channels(self.span), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.windows is not None:
+            x = self.windows.partition(x)
         query, key, value = (self._split(projection(x)) for projection in (self.q, self.k, self.v))
         # Repeated, not expanded: Core ML's converter loses the static sizes of an expanded tensor.
         places = self.places.repeat(x.shape[0], self.heads, 1, 1)
         query = torch.cat((query, self._positions(query)), dim=-1)
         key = torch.cat((key, places), dim=-1)
         attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)
-        projected: Tensor = self.proj(attended.permute(0, 2, 1, 3).flatten(2))
+        joined = attended.permute(0, 2, 1, 3).flatten(2)
+        projected: Tensor = self.proj(joined if self.windows is None else self.windows.merge(joined))
         return projected
 
     def _positions(self, query: Tensor) -> Tensor:
@@ -99,33 +107,15 @@ class EngineBlock(nn.Module):
 
     def __init__(self, source: Block, side: int) -> None:
         super().__init__()
-        self.side = side
         self.norm1 = source.norm1
-        self.attn = EngineAttention(source.attn)
+        self.attn = EngineAttention(source.attn, side)
         self.norm2 = source.norm2
         self.mlp = source.mlp
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self._attend(self.norm1(x))
+        x = x + self.attn(self.norm1(x))
         mixed: Tensor = x + self.mlp(self.norm2(x))
         return mixed
-
-    def _attend(self, x: Tensor) -> Tensor:
-        """Cells that fill up a window are zero after the norm and take part in attention, as upstream."""
-        side, span, channels = self.side, self.attn.span, x.shape[-1]
-        if span == side:
-            whole: Tensor = self.attn(x)
-            return whole
-        padding = -side % span
-        count = (side + padding) // span
-        grid = x.reshape(1, side, side, channels)
-        if padding:
-            grid = F.pad(grid, (0, 0, 0, padding, 0, padding))
-        rows = grid.reshape(count, span, count, span * channels).permute(0, 2, 1, 3)
-        attended = self.attn(rows.reshape(count**2, span**2, channels))
-        merged = attended.reshape(count, count, span, span * channels).permute(0, 2, 1, 3)
-        cropped: Tensor = merged.reshape(1, count * span, count * span, channels)[:, :side, :side]
-        return cropped.reshape(1, side**2, channels)
 
 
 def place_channels(span: int) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from sam_export.models import SamModel
+from sam_export.models.engine_layers import Windows
 from sam_export.models.tiny_vit import TinyVit
 from sam_export.models.tiny_vit_engine import EngineAttention, EngineTinyVit
 
@@ -37,6 +38,25 @@ def test_engine_form_has_no_batch_norm_and_no_bias_that_attention_ignores(tiny_s
     attentions = [module for module in modules if isinstance(module, EngineAttention)]
     assert attentions
     assert all(attention.k.bias is None and attention.v.bias is None for attention in attentions)
+
+
+@pytest.mark.parametrize(("side", "span"), [(8, 4), (8, 7), (5, 9)])
+def test_cells_come_back_from_their_windows_without_padding(side: int, span: int) -> None:
+    cells = torch.arange(float(side**2 * 3)).reshape(1, side**2, 3)
+    windows = Windows(side, span)
+    parted = windows.partition(cells)
+    assert parted.shape == (windows.count**2, span**2, 3)
+    assert torch.equal(parted.sum(), cells.sum()), "the rest is zero"
+    assert torch.equal(windows.merge(parted), cells)
+
+
+def test_what_fills_up_windows_is_not_projected(tiny_sam: SamModel) -> None:
+    engine = EngineTinyVit(source(tiny_sam))
+    seen: list[torch.Size] = []
+    for attention in (module for module in engine.modules() if isinstance(module, EngineAttention)):
+        attention.proj.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
+    engine(torch.rand(1, 3, 64, 64))
+    assert [shape[1] for shape in seen] == [32**2, 16**2, 16**2]
 
 
 @pytest.mark.parametrize("name", ["k", "v", "proj"])
