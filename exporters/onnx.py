@@ -1,6 +1,7 @@
 """ONNX: one standard-ops graph for each component, opset 17, exactly to the contract.
 
-Traced (`onnx_trace`), simplified (`onnx_passes`), made fp16 if asked (`onnx_float16`), checked (`onnx_checks`), saved.
+Traced (`onnx_trace`), simplified (`onnx_passes`), made fp16 if asked (`onnx_float16`), checked (`onnx_checks`), brought
+into the forms that onnxruntime is fast in (`onnx_rows`, `onnx_quantized`, `onnx_dynamic`), saved.
 Two exports of the same component are byte-identical.
 """
 
@@ -50,7 +51,10 @@ class Onnx:
             MissingDependencyError: onnx or onnx-ir is not installed.
         """
         del options
+        from .onnx_rows import gather_rows
+
         model, recipe = build(component, precision)
+        gather_rows(model)
         for_integer_kernels(model)
         path = out_dir / f"{component.contract.component}.onnx"
         files = save(model, path)

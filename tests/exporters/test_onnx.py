@@ -126,7 +126,11 @@ def test_no_table_is_stored_expanded(exported: Exported, parts: dict[str, Compon
 
 def test_index_tables_are_shared_by_blocks_of_one_window(exported: Exported) -> None:
     model = onnx.load(exported["image_encoder", "fp32"].path)
-    tables = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer if len(tensor.dims) == 2}
+    tables = {
+        tensor.name: tuple(tensor.dims)
+        for tensor in model.graph.initializer
+        if len(tensor.dims) == 2 and tensor.data_type == onnx.TensorProto.INT64
+    }
     gathered = [node.input[1] for node in model.graph.node if node.op_type == "Gather" and node.input[1] in tables]
     assert len(gathered) == 3
     assert len({tables[name] for name in gathered}) == len(set(gathered)) == 2, "windows of 7, 14 and 7"
@@ -299,7 +303,7 @@ def test_unwritable_folder_is_an_output_error(parts: dict[str, Component], tmp_p
 
 @pytest.mark.slow
 def test_lite_medsam_is_small_and_exact(lite_medsam: SamModel, tmp_path: Path) -> None:
-    largest = {("image_encoder", "fp32"): 23.5e6, ("image_encoder", "fp16"): 12.1e6}
+    largest = {("image_encoder", "fp32"): 23.7e6, ("image_encoder", "fp16"): 12.3e6}
     largest |= {("mask_decoder", "fp32"): 16.6e6, ("mask_decoder", "fp16"): 8.5e6}
     for component in components(lite_medsam):
         for precision in PRECISIONS:
