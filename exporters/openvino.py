@@ -4,7 +4,8 @@ Measured on LiteMedSAM's encoder, against `openvino.convert_model` on the torch 
 instead of 27.7 MB (torch's way stores the attention biases expanded), the same execution graph and speed.
 
 fp16 stores the weights as fp16 and leaves the compute precision to whoever compiles; ops that must be computed in fp32
-are marked so in the IR itself, with their constants, and devices that compute in fp16 honour the mark.
+are marked so in the IR itself, with their constants, and devices that compute in fp16 honour the mark. bf16 is the same
+file with another promise: it was measured computing in bf16, and is opened so.
 """
 
 from __future__ import annotations
@@ -26,6 +27,18 @@ if TYPE_CHECKING:
     from ..models.components import Component
 
 FLOAT32_REASON = "the model needs fp32 here at every precision"
+# What each precision that stores half the bytes is computed in, and what its bundle says of that.
+COMPUTE_OF_HALF = {
+    "fp16": (
+        "fp32",
+        "fp16 storage: the engine here pins computation to fp32 when it compiles, whatever the CPU offers",
+    ),
+    "bf16": (
+        "bf16",
+        "fp16 storage, computed in bf16: for processors that have it; compute_precision='fp32' opens the bundle on "
+        "others, more exactly and slower",
+    ),
+}
 # How many neighbouring values of a row share a range. LiteMedSAM's encoder with 8-bit weights, SNR of its embeddings:
 # 28.1 dB with 64, 30.9 dB with no rounding of values; larger groups than a head's are not taken by its kernels.
 DYNAMIC_GROUP = "64"
@@ -37,7 +50,7 @@ class OpenVino:
     extra: str = "openvino"
     one_bundle: bool = False
     requires: tuple[str, ...] = ("onnx", "onnx_ir", "openvino")
-    precisions: tuple[str, ...] = ("fp32", "fp16")
+    precisions: tuple[str, ...] = ("fp32", "fp16", "bf16")
     default_precisions: tuple[str, ...] = ("fp32",)
 
     def devices(self, precision: str) -> tuple[str, ...]:
@@ -62,21 +75,23 @@ class OpenVino:
         recipe = component.recipe or _recipe(component, precision)
         _describe(model, component, recipe.precision)
         path = out_dir / f"{component.contract.component}.xml"
-        if precision == "fp16" or recipe.compute == "bf16":
+        halved = precision in COMPUTE_OF_HALF
+        if halved or recipe.compute == "bf16":
             model = _marked_float32(openvino, model, component)
-        _save(openvino, model, path, compress_to_fp16=precision == "fp16")
+        _save(openvino, model, path, compress_to_fp16=halved)
         return Graph(component.contract, self.name, recipe, path, (path.name, f"{path.stem}.bin"))
 
 
 def _recipe(component: Component, precision: str) -> Recipe:
-    if precision != "fp16":
+    if precision not in COMPUTE_OF_HALF:
         return Recipe(precision, storage=precision, compute="fp32")
+    compute, note = COMPUTE_OF_HALF[precision]
     return Recipe(
         precision,
         storage="fp16",
-        compute="fp32",
+        compute=compute,
         layers=tuple(LayerChoice(module, "fp32", FLOAT32_REASON) for module in component.float32_modules),
-        notes=("fp16 storage: the engine here pins computation to fp32 when it compiles, whatever the CPU offers",),
+        notes=(note,),
     )
 
 

@@ -80,16 +80,21 @@ def render_support(rows: Sequence[Support]) -> str:
 
 
 def _cells(row: Support) -> tuple[str, ...]:
-    same = set(row.floats.values())
-    floats = "; ".join(f"{target} {', '.join(found)}" for target, found in row.floats.items())
     return (
         ", ".join(f"`{name}`" for name in row.models),
         row.description,
-        f"{', '.join(same.pop())} on each target" if len(same) == 1 else floats,
+        _floats(row),
         MEASURED if row.measured else NOT_MEASURED,
         row.license,
         row.verified_against,
     )
+
+
+def _floats(row: Support) -> str:
+    """Return what every target can do, then what single ones can besides."""
+    everywhere = [name for name in next(iter(row.floats.values())) if all(name in some for some in row.floats.values())]
+    alone = [f"{name} on {target}" for target, some in row.floats.items() for name in some if name not in everywhere]
+    return ", ".join((f"{', '.join(everywhere)} on each target", *alone))
 
 
 def rewritten(text: str, rows: Sequence[Support], subject: str) -> str:

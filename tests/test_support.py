@@ -43,6 +43,11 @@ def test_a_model_without_a_reference_or_with_terms_says_so() -> None:
     assert NOT_MEASURED in text
 
 
+def test_what_one_target_alone_can_do_is_named_with_it() -> None:
+    (row,) = support_table([VARIANTS["mobile_sam"]])
+    assert "| fp32, fp16 on each target, bf16 on openvino |" in render_support([row])
+
+
 def test_a_document_keeps_what_is_around_the_table(tmp_path: Path) -> None:
     document = tmp_path / "models.md"
     document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")

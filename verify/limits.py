@@ -11,11 +11,14 @@ from ..verification import Limits
 
 FP32 = Limits(mean_iou=0.9995, worst_iou=0.99, logit_snr_db=80.0, iou_prediction_error=0.005)
 FP16 = Limits(mean_iou=0.995, worst_iou=0.98, logit_snr_db=35.0, iou_prediction_error=0.05)
+# 8 bits of every value are kept, between fp16's 11 and the 8-bit grids, which leave rounding to where it costs least.
+BF16 = Limits(mean_iou=0.99, worst_iou=0.95, logit_snr_db=20.0, iou_prediction_error=0.1)
 EIGHT_BITS = Limits(mean_iou=0.98, worst_iou=0.90, logit_snr_db=10.0, iou_prediction_error=0.2)
 
 LIMITS: Mapping[str, Limits] = {
     "fp32": FP32,
     "fp16": FP16,
+    "bf16": BF16,
     "w8": EIGHT_BITS,
     "w6": EIGHT_BITS,
     "w4": EIGHT_BITS,

@@ -286,7 +286,7 @@ def test_float16_leaves_the_scales_of_a_resize_in_float32() -> None:
     onnx.checker.check_model(ir.to_proto(model), full_check=True)
 
 
-@pytest.mark.parametrize(("target", "precision"), [("tflite", "fp32"), ("onnx", "int3"), ("openvino", "bf16")])
+@pytest.mark.parametrize(("target", "precision"), [("tflite", "fp32"), ("onnx", "bf16"), ("openvino", "int3")])
 def test_unknown_target_or_precision_lists_what_there_is(
     parts: dict[str, Component], tmp_path: Path, target: str, precision: str
 ) -> None:

@@ -14,6 +14,8 @@ from sam_export.exporters.module_scopes import ops_of_modules
 from sam_export.models import SamModel, components
 from sam_export.models.components import Component
 from sam_export.optional import import_openvino
+from sam_export.quantize.recipes import fast_float
+from sam_export.runtimes.engines import open_session
 from sam_export.runtimes.openvino_engine import OpenVinoSession
 
 from .graphs import PROMPT_SIZES, decoder_feeds, feeds_for, stored_bytes, worst_error
@@ -124,6 +126,19 @@ def test_fp16_stores_half_and_keeps_the_position_encoding(exported: Exported) ->
     }
     assert weights["fp16"] < 0.6 * weights["fp32"]
     assert (graph.recipe.storage, graph.recipe.compute) == ("fp16", "fp32")
+
+
+def test_bf16_is_the_file_of_fp16_and_is_opened_to_compute_in_bf16(
+    exported: Exported, parts: dict[str, Component], tmp_path: Path
+) -> None:
+    low = export(parts["mask_decoder"], "openvino", "bf16", tmp_path)
+    half = exported["mask_decoder", "fp16"]
+    assert low.path.with_suffix(".bin").read_bytes() == half.path.with_suffix(".bin").read_bytes()
+    assert (low.recipe.precision, low.recipe.storage, low.recipe.compute) == ("bf16", "fp16", "bf16")
+    assert low.recipe.layers == half.recipe.layers
+    if fast_float() == "bf16":
+        session = open_session(low.path, low.contract, "openvino", low.recipe)
+        assert session.report.compute_precision == "bf16"
 
 
 def test_two_exports_are_byte_identical(exported: Exported, parts: dict[str, Component], tmp_path: Path) -> None:

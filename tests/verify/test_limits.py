@@ -14,6 +14,7 @@ def test_every_precision_of_every_target_has_limits() -> None:
 def test_what_is_promised() -> None:
     assert (limits_for("fp32").mean_iou, limits_for("fp32").worst_iou) == (0.9995, 0.99)
     assert (limits_for("fp16").mean_iou, limits_for("fp16").worst_iou) == (0.995, 0.98)
+    assert (limits_for("bf16").mean_iou, limits_for("bf16").worst_iou) == (0.99, 0.95)
     assert not any(limits.lowered_by_user for limits in LIMITS.values())
 
 
