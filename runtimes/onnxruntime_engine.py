@@ -23,6 +23,8 @@ CPU = "CPUExecutionProvider"
 DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
 ERRORS_ONLY = 3
 RECORD_ASSIGNMENT = "session.record_ep_graph_assignment_info"
+# Threads that went on spinning for work after a call would take a core from the other graph's, or another program.
+STOP_SPINNING = "session.force_spinning_stop"
 
 
 class OnnxRuntimeSession:
@@ -76,6 +78,7 @@ class OnnxRuntimeSession:
                 "providers": ", ".join(running),
                 **{f"nodes on {name}": str(count) for name, count in sorted(nodes.items())},
                 "intra_op_num_threads": str(used.intra_op_num_threads or "one per physical core"),
+                "force_spinning_stop": used.get_session_config_entry(STOP_SPINNING),
                 "graph_optimization_level": str(used.graph_optimization_level).rpartition(".")[2],
             },
         )
@@ -107,6 +110,7 @@ def _open(ort: ModuleType, path: Path, options: EngineOptions, provider: str) ->
     settings = ort.SessionOptions()
     settings.log_severity_level = ERRORS_ONLY
     settings.add_session_config_entry(RECORD_ASSIGNMENT, "1")
+    settings.add_session_config_entry(STOP_SPINNING, "1")
     if options.threads is not None:
         settings.intra_op_num_threads = options.threads
         settings.inter_op_num_threads = 1
