@@ -11,6 +11,8 @@ from ..search_record import SearchRecord, decode_records
 from .plan import QuantizationPlan, decode_plan
 
 FOLDER = "found"
+# Targets whose graphs are another one's, so that plans found for that hold for them until one of their own is found.
+SAME_GRAPHS = {"web": "onnx"}
 
 
 def found_plan(
@@ -19,6 +21,9 @@ def found_plan(
     """Return the plan for this checkpoint, target and precision with the record of its search, or None and nothing."""
     name = f"{model}-{target}-{precision}"
     text = _read(f"{name}.json")
+    if text is None and target in SAME_GRAPHS:
+        # Its search is not told of: what it timed is another engine.
+        return found_plan(model, checkpoint_sha256, SAME_GRAPHS[target], precision)[0], ()
     plan = decode_plan(text, name) if text is not None else None
     if plan is None or plan.checkpoint_sha256 != checkpoint_sha256:
         return None, ()

@@ -134,3 +134,10 @@ def test_layers_that_a_model_does_not_have_are_noticed() -> None:
     encoder = parts_of("lite_medsam")[0]
     with pytest.raises(RequestError, match=r"encoder\.fc"):
         check_layers(encoder, PLAN.components["image_encoder"])
+
+
+@pytest.mark.parametrize("precision", ["int8", "w8"])
+def test_a_target_with_the_graphs_of_another_takes_its_plans(precision: str) -> None:
+    checkpoint = VARIANTS["lite_medsam"].checkpoint_sha256
+    plan, _ = found_plan("lite_medsam", checkpoint, "onnx", precision)
+    assert found_plan("lite_medsam", checkpoint, "web", precision) == (plan, ())
