@@ -22,12 +22,19 @@ GRID = 4
 
 @dataclass(frozen=True)
 class WebCase:
-    """A bundle, a picture, and what to ask; `min_iou`: how alike the masks of two runtimes must be."""
+    """A bundle, a picture, and what to ask; `min_iou`: how alike the masks of two runtimes must be.
+
+    `variant`: what the page asks for, None for its own choice; `runs`: what it then runs in WebAssembly; `reference`:
+    the variant whose masks Python gives.
+    """
 
     bundle: Path
     picture: np.ndarray
     prompts: Sequence[Prompt]
     min_iou: float = 0.999
+    variant: str | None = None
+    runs: str = "fp32"
+    reference: str | None = None
 
 
 def write_cases(folder: Path, cases: Sequence[WebCase]) -> Path:
@@ -37,10 +44,10 @@ def write_cases(folder: Path, cases: Sequence[WebCase]) -> Path:
 
 
 def _case(folder: Path, case: WebCase) -> dict[str, Any]:
-    name = case.bundle.name
+    name = f"{case.bundle.name}-{case.runs}"
     picture, embedding = f"{name}.png", f"{name}.semb"
     Image.fromarray(case.picture).save(folder / picture)
-    segmenter = open_bundle(case.bundle, options=EngineOptions(threads=1))
+    segmenter = open_bundle(case.bundle, variant=case.reference, options=EngineOptions(threads=1))
     segmenter.set_image(case.picture)
     segmenter.save_embedding(folder / embedding)
     answers = []
@@ -60,6 +67,8 @@ def _case(folder: Path, case: WebCase) -> dict[str, Any]:
     return {
         "name": name,
         "bundle": case.bundle.relative_to(folder).as_posix(),
+        "variant": case.variant,
+        "runs": case.runs,
         "picture": picture,
         "embedding": embedding,
         "min_iou": case.min_iou,

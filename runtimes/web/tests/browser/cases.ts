@@ -10,6 +10,9 @@ import { maskIou } from '../../src/selftest.js';
 export interface Case {
   readonly name: string;
   readonly bundle: string;
+  /** What to ask for, and what then runs in WebAssembly. */
+  readonly variant: string | null;
+  readonly runs: string;
   readonly picture: string;
   readonly embedding: string;
   /** How alike the masks must be. */

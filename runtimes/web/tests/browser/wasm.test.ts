@@ -28,7 +28,7 @@ describe.each(readCases())('$name', (made) => {
     const given = { made, threads };
     const found = await page.evaluate(async ({ made, threads }) => {
       const { Sam } = globalThis as unknown as PackageWindow;
-      const sam = await Sam.load(`./bundles/${made.bundle}`, { threads });
+      const sam = await Sam.load(`./bundles/${made.bundle}`, { threads, variant: made.variant ?? undefined });
       const picture = await (await fetch(`./bundles/${made.picture}`)).blob();
       const image = await sam.encode(picture);
       const answers = [];
@@ -42,6 +42,7 @@ describe.each(readCases())('$name', (made) => {
     }, given);
     expect(found.info).toMatchObject({
       device: 'wasm',
+      variant: made.runs,
       threads,
       isolated: kind === 'isolated',
       selfTest: 'passed now',

@@ -54,6 +54,20 @@ describe('which devices are tried', () => {
     ]);
   });
 
+  test.each([
+    ['a card with fp16', ADAPTER, ['webgpu fp16', 'webgpu fp32', 'wasm int8', 'wasm fp32']],
+    ['a card without', { ...ADAPTER, float16: false }, ['webgpu fp32', 'wasm int8', 'wasm fp32']],
+    ['no card', null, ['wasm int8', 'wasm fp32']],
+  ] as [string, Adapter | null, string[]][])('a web bundle, smallest variant first: %s', (_, adapter, tried) => {
+    const variants = [
+      ...stored('int8', ['wasm']).variants,
+      ...stored('fp16', ['webgpu']).variants,
+      ...stored('fp32', ['wasm', 'webgpu']).variants,
+    ];
+    const { attempts } = planAttempts({ ...MANIFEST, target: 'web', variants }, AUTO, adapter);
+    expect(attempts.map(({ device, variant }) => `${device} ${variant.name}`)).toEqual(tried);
+  });
+
   test('bundles for other engines are refused', () => {
     const coreml = { ...MANIFEST, target: 'coreml' };
     expect(() => planAttempts(coreml, AUTO, null)).toThrow(expect.objectContaining({ code: 'BUNDLE_UNSUPPORTED' }));

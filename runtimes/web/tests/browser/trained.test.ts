@@ -1,0 +1,41 @@
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { FOLDER, readCases, rleIou } from './cases.js';
+import { launch, openPage, type PackageWindow } from './chromium.js';
+import { type Site, startSite } from './site.js';
+
+/** Of what Python finds on the reference's graphs; points near a threshold fall to either side of it in 8 bits. */
+const LEAST_SHARE = 0.8;
+let browser: Browser;
+let site: Site;
+
+beforeAll(async () => {
+  [browser, site] = await Promise.all([launch('wasm'), startSite(FOLDER)]);
+});
+
+afterAll(async () => {
+  await browser.close();
+  await site.close();
+});
+
+describe.each(readCases())('$name', (made) => {
+  test('everything finds what Python finds', async () => {
+    const { page } = await openPage(browser, site.page('isolated'));
+    const { options, masks } = made.everything;
+    const found = await page.evaluate(
+      async ({ made, options }) => {
+        const { Sam } = globalThis as unknown as PackageWindow;
+        const sam = await Sam.load(`./bundles/${made.bundle}`, { threads: 2, variant: made.variant ?? undefined });
+        const image = await sam.encode(await (await fetch(`./bundles/${made.picture}`)).blob());
+        const objects = await sam.everything(image, options);
+        sam.dispose();
+        return objects.map((one) => one.toRLE());
+      },
+      { made, options },
+    );
+    expect(masks.length).toBeGreaterThan(0);
+    const matched = masks.filter(({ rle }) => found.some((one) => rleIou(rle, one) >= made.min_iou));
+    expect(matched.length).toBeGreaterThanOrEqual(LEAST_SHARE * masks.length);
+    await page.context().close();
+  });
+});
