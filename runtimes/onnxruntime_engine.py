@@ -78,6 +78,7 @@ class OnnxRuntimeSession:
                 "providers": ", ".join(running),
                 **{f"nodes on {name}": str(count) for name, count in sorted(nodes.items())},
                 "intra_op_num_threads": str(used.intra_op_num_threads or "one per physical core"),
+                "enable_mem_pattern": str(used.enable_mem_pattern),
                 "force_spinning_stop": used.get_session_config_entry(STOP_SPINNING),
                 "graph_optimization_level": str(used.graph_optimization_level).rpartition(".")[2],
             },
@@ -111,6 +112,9 @@ def _open(ort: ModuleType, path: Path, options: EngineOptions, provider: str) ->
     settings.log_severity_level = ERRORS_ONLY
     settings.add_session_config_entry(RECORD_ASSIGNMENT, "1")
     settings.add_session_config_entry(STOP_SPINNING, "1")
+    # The plan of the first call is one more piece of memory from the second on: the encoder of LiteMedSAM peaks at
+    # 581 MB with it, 348 MB without, and is as fast.
+    settings.enable_mem_pattern = False
     if options.threads is not None:
         settings.intra_op_num_threads = options.threads
         settings.inter_op_num_threads = 1

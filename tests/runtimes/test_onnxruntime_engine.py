@@ -62,7 +62,7 @@ def test_runs_and_reports_what_it_uses(graph: Graph, feeds: dict[str, Array]) ->
         1,
     )
     assert int(report.options["nodes on CPUExecutionProvider"]) > 100
-    assert report.options["force_spinning_stop"] == "1"
+    assert (report.options["force_spinning_stop"], report.options["enable_mem_pattern"]) == ("1", "False")
 
 
 def test_threads_left_to_the_engine_are_not_invented(graph: Graph) -> None:
