@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +12,13 @@ import msgspec
 from rich.console import Console
 
 from ..contract import EngineOptions, EngineReport
-from ..errors import ImageError
+from ..errors import ImageError, RequestError
 from ..runtimes import open_bundle
 from ..runtimes.bulk_embedding import EmbeddedPicture, EmbeddingJob, FailedPicture, Outcome, embed_pictures
 from ..runtimes.embedding_file import SUFFIX
 from ..runtimes.embedding_tensors import DTYPES, EmbeddingDtype
+from ..runtimes.ray_embedding import LOCAL, Cluster, embed_on_ray
+from ..runtimes.segmenter import Segmenter
 from .arguments import given_path, given_text, require_folder, whole_number
 from .picture_files import picture_files
 from .progress import stage_progress
@@ -29,6 +32,7 @@ class EmbedRequest:
     dtype: EmbeddingDtype
     as_json: bool
     options: EngineOptions
+    cluster: Cluster | None = None
 
 
 @dataclass(frozen=True)
@@ -81,11 +85,24 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="NAME",
         help="ONNX Runtime provider, OpenVINO device or Core ML compute unit",
     )
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const=LOCAL,
+        type=given_text,
+        metavar="ADDRESS",
+        help="run on a Ray cluster that sees the same paths (without ADDRESS: on a Ray of this machine)",
+    )
+    parser.add_argument(
+        "--workers", type=whole_number, metavar="N", help="with --ray: pictures at once (default: cores / threads)"
+    )
     parser.add_argument("--json", action="store_true", help="print the result for machines")
     parser.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
+    if args.workers is not None and (args.ray is None or args.workers < 1):
+        raise RequestError(f"--workers {args.workers}: how many work on a Ray cluster, 1 or more; give it with --ray")
     request = EmbedRequest(
         bundle=args.bundle,
         images=tuple(args.images),
@@ -93,6 +110,7 @@ def _run(args: argparse.Namespace) -> int:
         dtype=args.dtype,
         as_json=args.json,
         options=EngineOptions(threads=args.threads, provider=args.provider),
+        cluster=None if args.ray is None else Cluster(args.ray, args.workers),
     )
     return embed(request, Console(), Console(stderr=True))
 
@@ -110,10 +128,18 @@ def embed(request: EmbedRequest, console: Console, errors: Console) -> int:
     jobs = [EmbeddingJob(picture.path, request.out / f"{picture.name}{SUFFIX}") for picture in pictures]
     started = time.perf_counter()
     with stage_progress(errors) as progress:
-        outcomes = embed_pictures(segmenter, jobs, request.dtype, lambda done, total: progress("pictures", done, total))
+        outcomes = _outcomes(request, segmenter, jobs, lambda done, total: progress("pictures", done, total))
     result = _result(request, outcomes, time.perf_counter() - started, segmenter.reports)
     _print(result, console, as_json=request.as_json)
     return ImageError.exit_status if result.failed else 0
+
+
+def _outcomes(
+    request: EmbedRequest, segmenter: Segmenter, jobs: Sequence[EmbeddingJob], progress: Callable[[int, int], None]
+) -> tuple[Outcome, ...]:
+    if request.cluster is None:
+        return embed_pictures(segmenter, jobs, request.dtype, progress)
+    return embed_on_ray(request.bundle, jobs, request.dtype, request.options, request.cluster, progress)
 
 
 def _result(
