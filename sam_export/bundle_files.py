@@ -9,7 +9,7 @@ from .contract import Graph
 from .manifest import FileEntry, GraphEntry, file_sha256
 from .optional import import_optional
 
-# A fifth of a second for each MB. 11, the slowest, takes ten times that and saves 1 % more of LiteMedSAM's weights.
+# 0.04 s for each MB of LiteMedSAM's 8-bit weights; 11, the slowest, takes 2.3 s and saves 0.15 % more.
 QUALITY = 9
 SUFFIX = ".br"
 
