@@ -16,6 +16,7 @@ from .coreml import CoreMl
 from .onnx import Onnx
 from .openvino import OpenVino
 from .target import ExportOptions, Target
+from .triton import Triton
 from .web import Web
 
 if TYPE_CHECKING:
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = ["TARGETS", "ExportOptions", "Target", "check_request", "export", "find_target"]
 
-TARGETS: Mapping[str, Target] = {"onnx": Onnx(), "openvino": OpenVino(), "coreml": CoreMl(), "web": Web()}
+TARGETS: Mapping[str, Target] = {
+    "onnx": Onnx(),
+    "openvino": OpenVino(),
+    "coreml": CoreMl(),
+    "web": Web(),
+    "triton": Triton(),
+}
 
 
 def find_target(name: str, precision: str | None = None) -> Target:

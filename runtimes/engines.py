@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..contract import EngineOptions, GraphContract, Recipe, Session
 from ..errors import UnsupportedError
+from ..triton_layout import onnx_file
 
 EngineOpener = Callable[[Path, GraphContract, EngineOptions], Session]
 
@@ -30,14 +31,20 @@ def _coreml(path: Path, contract: GraphContract, options: EngineOptions) -> Sess
     return CoreMlSession(path, contract, options)
 
 
+def _triton(path: Path, contract: GraphContract, options: EngineOptions) -> Session:
+    """Triton runs ONNX graphs with onnxruntime, too."""
+    return _onnxruntime(onnx_file(path, contract.component), contract, options)
+
+
 ENGINES: Mapping[str, EngineOpener] = {
     "onnx": _onnxruntime,
     "openvino": _openvino,
     "coreml": _coreml,
     "web": _onnxruntime,
+    "triton": _triton,
 }
 # Core ML chooses its precision per compute unit and takes no wish.
-PINNED_TARGETS = ("onnx", "openvino", "web")
+PINNED_TARGETS = ("onnx", "openvino", "web", "triton")
 
 
 def open_session(

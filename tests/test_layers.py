@@ -30,6 +30,7 @@ FACE = {
     "precision",
     "search_record",
     "staging",
+    "triton_layout",
 }
 HEAVY = (
     "torch",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from ..contract import Array, Graph
 from ..models import Component
+from ..triton_layout import onnx_file
 from .layer_points import Point
 from .layer_reference import ReferenceValues, run_reference
 from .layer_values import LayerValues
@@ -127,9 +128,15 @@ def _coreml(graph: Graph) -> LayerValues:
     return MilLayerValues(graph)
 
 
+def _triton(graph: Graph) -> LayerValues:
+    file = onnx_file(graph.path, graph.contract.component)
+    return _onnx(replace(graph, target="onnx", path=file, files=(file.name,)))
+
+
 LAYER_VALUES: Mapping[str, Callable[[Graph], LayerValues]] = {
     "onnx": _onnx,
     "openvino": _openvino,
     "coreml": _coreml,
     "web": _onnx,
+    "triton": _triton,
 }

@@ -35,7 +35,7 @@ COMMANDS: Mapping[str, str] = {
 }
 DEFAULT_COMMAND = "export"
 INTERRUPTED = 130
-HELP = """usage: sam-export [MODEL] --target {onnx,openvino,coreml,web} [...] [-o DIR]
+HELP = """usage: sam-export [MODEL] --target {onnx,openvino,coreml,web,triton} [...] [-o DIR]
        sam-export COMMAND ...
 
 Export Segment Anything models to ONNX, OpenVINO and Core ML, and prove that they still segment.

@@ -89,7 +89,7 @@ def test_a_converter_or_engine_that_is_not_installed(
     assert main(["lite_medsam", "--target", target, "-o", str(tmp_path / "out")]) == 2
     said = one_line(capsys)
     assert f"exporting to {target} needs the package {package}, which is not installed" in said
-    assert f"pip install 'sam-export[{target}]'" in said
+    assert f"pip install 'sam-export[{TARGETS[target].extra}]'" in said
     assert not (tmp_path / "out").exists()
 
 

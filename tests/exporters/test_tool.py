@@ -15,12 +15,14 @@ from sam_export.exporters.coreml import read_spec
 from sam_export.exporters.tool import weights_facts
 from sam_export.models import SamModel, components
 from sam_export.optional import import_openvino
+from sam_export.triton_layout import onnx_file
 
 KEYS = ("model", "license", "source", "checkpoint_sha256")
 
 
 def onnx_facts(graph: Graph) -> dict[str, str]:
-    found = {entry.key: entry.value for entry in onnx.load(graph.path).metadata_props}
+    file = onnx_file(graph.path, graph.contract.component)
+    found = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
     return {key: found[f"sam_export.{key}"] for key in KEYS if f"sam_export.{key}" in found}
 
 
@@ -43,6 +45,7 @@ READERS: Mapping[str, Callable[[Graph], dict[str, str]]] = {
     "openvino": openvino_facts,
     "coreml": coreml_facts,
     "web": onnx_facts,
+    "triton": onnx_facts,
 }
 EACH_TARGET = pytest.mark.parametrize(
     "target", [pytest.param(name, marks=pytest.mark.slow if name == "coreml" else ()) for name in TARGETS]
