@@ -10,6 +10,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import httpx
 import numpy as np
@@ -189,6 +190,15 @@ def test_a_body_that_drips_after_its_answer_is_cut(strict: Live) -> None:
         line, body = response(connection)
     assert line.split()[1] == b"413"
     assert body["code"] == "body_too_large"
+
+
+def test_connections_beyond_the_limit_are_told_so(bundle: ServedBundle) -> None:
+    with live_server(bundle, listening=ListenOptions(max_connections=2)) as server, ExitStack() as opened:
+        address = server.host, server.port
+        for _ in range(2):
+            opened.enter_context(socket.create_connection(address, timeout=10))
+        line, body = response(opened.enter_context(socket.create_connection(address, timeout=10)))
+        assert (line, body["code"]) == (b"HTTP/1.1 503 Service Unavailable", "overloaded")
 
 
 def test_bodies_together_hold_no_more_than_allowed(strict: Live) -> None:

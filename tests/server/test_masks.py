@@ -15,7 +15,7 @@ from pycocotools import mask as coco_mask
 from sam_export.server import ServedBundle
 
 from .conftest import PICTURE
-from .live import Live
+from .live import Live, live_server
 
 # pycocotools gives arrays in a way that numpy 2 wants otherwise.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -80,6 +80,14 @@ def test_different_prompts_in_one_call_are_answered_in_their_order(live: Live, p
     alone = [ask(live, [prompt], picture_png).json()["answers"][0] for prompt in prompts]
     assert together == alone
     assert together[0] != together[2]
+
+
+def test_prompts_that_are_alike_are_decoded_together(bundle: ServedBundle, picture_png: bytes) -> None:
+    with live_server(bundle) as server:
+        assert ask(server, [{"box": BOX}] * 8 + [POINTS] * 3, picture_png).status_code == 200
+        metrics = server.client.get("/metrics").text
+    assert 'sam_export_batch_size_count{queue="decoder"} 2.0' in metrics
+    assert 'sam_export_batch_size_sum{queue="decoder"} 11.0' in metrics
 
 
 @pytest.mark.parametrize(
