@@ -16,7 +16,7 @@ from .problems import Problem
 from .served_bundle import ServedBundle
 from .service import Service
 
-PICTURE_TYPES = ("image/", "application/octet-stream")
+PARTS = "multipart/"
 EMBEDDING_ID = "X-Embedding-Id"
 
 
@@ -91,8 +91,9 @@ def _served(request: Request) -> Served:
 
 
 def _require_picture(content_type: str | None) -> None:
-    """Refuse a form, whose parts would be taken for a damaged picture. What the bytes are is read from them alone."""
-    if content_type is not None and not content_type.lower().startswith(PICTURE_TYPES):
+    """Refuse a form of parts, which is no file. What the bytes are is read from them alone: curl calls all of them
+    application/x-www-form-urlencoded."""
+    if content_type is not None and content_type.lower().startswith(PARTS):
         raise Problem(
             415,
             "not_a_picture",

@@ -65,6 +65,12 @@ def test_what_cannot_be_given_is_not_acceptable(live: Live, picture_png: bytes, 
     assert "dtype=fp16" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("content_type", ["image/jpeg", "application/x-www-form-urlencoded", "text/plain", ""])
+def test_what_a_picture_is_called_does_not_matter(live: Live, picture_png: bytes, content_type: str) -> None:
+    answer = live.client.post("/v1/embeddings", content=picture_png, headers={"content-type": content_type})
+    assert answer.status_code == 200
+
+
 def test_a_form_is_told_how_to_send_a_picture(live: Live, picture_png: bytes) -> None:
     answer = live.client.post("/v1/embeddings", files={"file": picture_png})
     assert answer.status_code == 415
