@@ -6,6 +6,7 @@ Ray's proxies read requests whole before a replica sees them, and wait for slow 
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Callable
 
@@ -16,6 +17,7 @@ from ..optional import import_optional
 from .run import ListenOptions, log_to_stderr
 
 NAME = "sam-export"
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 MAX_REPLICAS = 1024
 
 
@@ -27,7 +29,7 @@ def require_ray() -> None:
 def serve_on_ray(
     build: Callable[[], FastAPI], listening: ListenOptions, *, replicas: int, cpus: int, started: Callable[[], None]
 ) -> None:
-    """Answer requests until an exception ends it, as a signal's is; then take the application down.
+    """Answer requests until SIGTERM or SIGINT, then take the application down.
 
     The cluster is that of RAY_ADDRESS, or one of this machine alone that ends with it.
 
@@ -57,10 +59,21 @@ def serve_on_ray(
         )
         serve.run(deployed.bind(), name=NAME, route_prefix="/")
         started()
-        threading.Event().wait()
+        _wait_for_signal()
     finally:
         serve.shutdown()
         ray.shutdown()
+
+
+def _wait_for_signal() -> None:
+    """Return on SIGTERM or SIGINT. Ray has put handlers of its own in place, which end the process with a trace."""
+    told = threading.Event()
+    before = {number: signal.signal(number, lambda *_: told.set()) for number in SIGNALS}
+    try:
+        told.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)  # None where it was not Python's
 
 
 def _builder(build: Callable[[], FastAPI]) -> Callable[[], FastAPI]:
