@@ -31,6 +31,11 @@ def is_depthwise(layer: nn.Module) -> bool:
     return isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1
 
 
+def is_splittable(layer: nn.Module) -> bool:
+    """Whether a product with the layer's weight has one inner dimension, which can be made longer."""
+    return isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1)
+
+
 class RoundedTo(nn.Module):
     """Rounds a tensor to a grid: one for all of it, or one for each channel of the grid's axis."""
 

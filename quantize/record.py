@@ -6,7 +6,7 @@ import math
 from collections import Counter
 
 from ..contract import ComponentName, EngineReport
-from ..search_record import GroupHarm, SearchPoint, SearchRecord, TryLimits
+from ..search_record import FLOAT32, SPLIT, GroupHarm, SearchPoint, SearchRecord, TryLimits
 from ..verification import Limits
 from .groups import group_name
 from .search import MARGIN, Prefer, SearchState, Try, passes
@@ -37,7 +37,7 @@ def search_record(
 def _point(one: Try, *, passed: bool, chosen: bool) -> SearchPoint:
     score = one.score
     return SearchPoint(
-        label=_label(len(one.without)),
+        label=_label(one.without),
         stable_mean=_iou(score.stable_mean),
         stable_worst=_iou(score.stable_worst),
         harsh_mean=_iou(score.harsh_mean),
@@ -50,10 +50,15 @@ def _point(one: Try, *, passed: bool, chosen: bool) -> SearchPoint:
     )
 
 
-def _label(left_out: int) -> str:
-    if left_out == 0:
-        return "all 8-bit inputs"
-    return f"without {left_out} group{'s' if left_out > 1 else ''}"
+def _label(without: tuple[str, ...]) -> str:
+    """Return in words what a try lifts: `groups: 2 split, 1 in float, the rest fp32`."""
+    split = sum(name.startswith(SPLIT) for name in without)
+    float32 = sum(name.startswith(FLOAT32) for name in without)
+    counts = {"split": split, "in float": len(without) - split - float32, "in fp32": float32 - (FLOAT32 in without)}
+    words = [f"{count} {what}" for what, count in counts.items() if count]
+    if FLOAT32 in without:
+        words.append("all else in fp32")
+    return f"groups: {', '.join(words)}" if words else "all 8-bit inputs"
 
 
 def _with_margin(limit: float) -> float:

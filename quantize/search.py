@@ -1,10 +1,11 @@
 """From a model and a target to the plan that is fastest, smallest or most accurate among those that pass.
 
 1. All that the engine has integer kernels for, in 8 bits. If that passes, it is the fastest, and the search ends.
-2. Sensitivity: the masks' gradients say which groups of layers may matter (`sensitivity`); each of those is left in
-   float by itself, on the engine, to see how much of the masks' noise goes and how much time comes.
-3. Frontier: the groups that take most noise for their time are left in float, ever more of them, until a try passes;
-   then those that turn out not to be needed go back.
+2. Sensitivity: the masks' gradients say which groups of layers may matter (`sensitivity`); each of those is lifted by
+   itself, on the engine, to every level that it has (`levels`: rounded twice, left in float, all else in fp32), to see
+   how much of the masks' noise goes and how much time comes.
+3. Frontier: the levels that take most noise for their time are taken, ever more of them, until a try passes; then
+   those that turn out not to be needed go back.
 4. The choice: the fastest (or smallest, or most accurate) try that passes with a margin for pictures not seen.
 
 What was measured is kept in a file after every step, so that a search that is stopped goes on where it was.
@@ -23,12 +24,13 @@ import msgspec
 
 from ..errors import NotVerifiableError
 from ..models import Component
+from ..search_record import SPLIT
 from ..verification import Limits
 from .describe import resolved_recipe
 from .gradients import Gradients
-from .groups import float32_groups, grouped
-from .layers import quantizable_layers
-from .plan import ComponentPlan, LayerPlan
+from .kernels import SPLITTING
+from .levels import Levels, distinct
+from .plan import ComponentPlan
 from .quantizer import Quantizer
 from .sensitivity import expected_harm
 from .trial import Bench, Noise, Score
@@ -38,17 +40,17 @@ Progress = Callable[[str, int, int], None]
 
 # What a try must be better by than the gate asks, in shares of what the gate lets go: 0.985 and 0.925 at 8 bits.
 MARGIN = 0.25
-# What latencies are not told apart by, in shares of the float graph's.
-LEAST_LATENCY = 0.004
-# In shares of all weights.
-SMALL_LAYER = 0.003
+# What latencies are not told apart by, in shares of the float graph's: the same plan came out 0.39 and 0.44 in one run.
+LEAST_LATENCY = 0.02
+# Groups below it are not weighed by themselves, in shares of the harm expected of all.
+LEAST_HARM = 0.01
 # What a plan scores that no engine runs.
 NOTHING = Score(0.0, 0.0, 0.0, 0.0, None, 0)
 
 
 @dataclass(frozen=True)
 class Try:
-    """A plan and what it reached; `without`: the groups that it leaves in float, the most harmful first."""
+    """A plan and what it reached; `without`: the levels that it lifts layers to, those of most worth first."""
 
     plan: ComponentPlan
     without: tuple[str, ...]
@@ -58,7 +60,7 @@ class Try:
 @dataclass(frozen=True)
 class SearchState:
     """All that was measured. `key` names the request that it holds for. `harm`: of each group, as expected by the
-    masks' gradients. `alone`: with the group left in float by itself; under "" with all in 8 bits."""
+    masks' gradients. `alone`: with one level by itself; under "" with all in 8 bits."""
 
     key: str
     harm: dict[str, float] = field(default_factory=dict)
@@ -97,20 +99,24 @@ class Search:
         state = self._frontier(state, deadline)
         return self._put_back(state, deadline) if self.prefer != "accuracy" else state
 
+    @property
+    def _levels(self) -> Levels:
+        return Levels(self.quantizer.component, self.start, splits=self.bench.target in SPLITTING)
+
     def _sensitivity(self, state: SearchState) -> SearchState:
         if state.harm:
             return state
         self._show("sensitivity", 0, 1)
         by_layer = expected_harm(self.quantizer, self.start, self.gradients())
-        harm = {name: sum(by_layer[layer] for layer in layers) for name, layers in self._groups().items()}
+        harm = {name: sum(by_layer[layer] for layer in layers) for name, layers in self._levels.groups.items()}
         state = replace(state, harm=harm)
         self._keep(state)
         self._show("sensitivity", 1, 1)
         return state
 
     def _each_alone(self, state: SearchState, deadline: float) -> SearchState:
-        """Leave each group in float by itself, the most harmful first."""
-        order = ["", *self._float32(), *sorted(state.harm, key=lambda name: state.harm[name], reverse=True)]
+        """Lift each group to each of its levels by itself, the most harmful group first."""
+        order = ["", *self._levels.float32, *self._weighed(state)]
         for done, name in enumerate(order):
             if name not in state.alone and (time.monotonic() < deadline or not name):
                 self._show("each group alone", done, len(order))
@@ -120,20 +126,26 @@ class Search:
         self._show("each group alone", len(order), len(order))
         return state
 
+    def _weighed(self, state: SearchState) -> list[str]:
+        """Return the levels of all groups that are expected to matter."""
+        least = LEAST_HARM * sum(state.harm.values())
+        ranked = sorted(state.harm, key=lambda name: state.harm[name], reverse=True)
+        return [level for name in ranked if state.harm[name] >= least for level in self._levels.of_group(name)]
+
     def _worth(self, name: str, state: SearchState) -> Noise:
         try:
-            return self.bench.worth(self._candidate(self._plan((name,) if name else ())))
+            return self.bench.worth(self._candidate(self._levels.plan((name,) if name else ())))
         except NotVerifiableError:  # the engine cannot compile it so: as good as leaving nothing out
             if not name:
                 raise
             return state.alone[""]
 
     def _frontier(self, state: SearchState, deadline: float) -> SearchState:
-        """Leave out ever more groups, twice as many at each step, until a try passes; then halve back."""
+        """Take ever more levels, twice as many at each step, until a try passes; then halve back."""
         order = by_worth(state)
         low, high, count = 1, len(order) + 1, 1
         while low < high and time.monotonic() < deadline:
-            state, one = self._try(state, order[:count])
+            state, one = self._try(state, distinct(order[:count]))
             if passes(one.score, self.limits) and self.prefer != "accuracy":
                 high = count
             else:
@@ -142,17 +154,19 @@ class Search:
         return state
 
     def _put_back(self, state: SearchState, deadline: float) -> SearchState:
-        """From the fastest try that passes, put groups back into 8 bits, those that cost most time first."""
+        """From the fastest try that passes, put layers back into 8 bits, those that cost most time first."""
         passing = [one for one in state.tries if passes(one.score, self.limits)]
         if not passing:
             return state
         left = min(passing, key=lambda one: cost(one.score)).without
         for name in sorted(left, key=lambda name: state.alone[name].latency or 0.0, reverse=True):
-            if time.monotonic() >= deadline:
-                break
-            fewer = tuple(other for other in left if other != name)
-            state, one = self._try(state, fewer)
-            left = fewer if passes(one.score, self.limits) else left
+            for fewer in self._levels.lower(left, name):
+                if time.monotonic() >= deadline:
+                    return state
+                state, one = self._try(state, fewer)
+                if passes(one.score, self.limits):
+                    left = fewer
+                    break
         return state
 
     def _try(self, state: SearchState, without: tuple[str, ...]) -> tuple[SearchState, Try]:
@@ -160,7 +174,7 @@ class Search:
         if known is not None:
             return state, known
         self._show("try", len(state.tries), len(state.tries) + 1)
-        plan = self._plan(without)
+        plan = self._levels.plan(without)
         one = Try(plan, without, self._score(plan))
         state = replace(state, tries=(*state.tries, one))
         self._keep(state)
@@ -178,20 +192,6 @@ class Search:
         """Return the component as the bundle would have it: the recipe says what the engine computes in."""
         quantized = self.quantizer.quantized(plan)
         return replace(quantized, recipe=resolved_recipe(self.quantizer.component, plan, self.precision))
-
-    def _plan(self, without: tuple[str, ...]) -> ComponentPlan:
-        groups, modules = self._groups(), self._float32()
-        left = frozenset(layer for name in without for layer in groups.get(name, ()))
-        reason = "its input in 8 bits cost more mask IoU than its speed was worth"
-        plan = left_out(self.start, left, self.quantizer.component, reason)
-        return replace(plan, float32=tuple(modules[name] for name in without if name in modules))
-
-    def _float32(self) -> Mapping[str, str]:
-        """Return the modules that may compute in fp32, where the rest does not."""
-        return {} if self.start.compute == "fp32" else float32_groups(plan.layer for plan in self.start.layers)
-
-    def _groups(self) -> Mapping[str, tuple[str, ...]]:
-        return grouped(plan.layer for plan in self.start.layers if plan.inputs != "float")
 
     def _resume(self) -> SearchState:
         state = SearchState(self._key())
@@ -220,33 +220,26 @@ class Search:
 
 
 def by_worth(state: SearchState) -> tuple[str, ...]:
-    """Return the groups by how much noise goes for the time that comes when they are left in float, most first."""
-    whole = state.alone[""]
+    """Return the levels by how much noise goes for the time that comes, most first.
 
-    def worth(name: str) -> float:
-        one = state.alone[name]
-        return max(whole.power - one.power, 0.0) / max((one.latency or 0.0) - (whole.latency or 0.0), LEAST_LATENCY)
-
-    return tuple(sorted((name for name in state.alone if name), key=worth, reverse=True))
-
-
-def left_out(plan: ComponentPlan, layers: frozenset[str], component: Component, reason: str) -> ComponentPlan:
-    """Return the plan with the inputs and outputs of these layers in float.
-
-    Their weights stay as they are stored, but for small ones: 8 bits save little there, and the first stages' cost
-    more mask IoU than the rest of the weights.
+    A group's higher level follows its lower one for what it brings beyond it; where that is more than the lower one
+    brings by its own time, the lower one is passed over.
     """
-    weights = {name: layer.weight.numel() for name, layer in quantizable_layers(component.module).items()}
-    small = SMALL_LAYER * sum(weights.values())
-    return replace(
-        plan,
-        layers=tuple(
-            LayerPlan(one.layer, "float" if weights[one.layer] < small else one.weights, reason=reason)
-            if one.layer in layers
-            else one
-            for one in plan.layers
-        ),
-    )
+    whole = state.alone[""]
+    worths: dict[str, float] = {}
+    for name in (name for name in state.alone if name):
+        lower = state.alone.get(SPLIT + name)
+        worths[name] = _worth(state.alone[name], whole)
+        if lower is not None and (beyond := _worth(state.alone[name], lower)) <= worths[SPLIT + name]:
+            worths[name] = beyond
+        elif lower is not None:
+            del worths[SPLIT + name]
+    return tuple(sorted(worths, key=lambda name: worths[name], reverse=True))
+
+
+def _worth(one: Noise, instead: Noise) -> float:
+    """Return the noise that goes by the time that comes."""
+    return max(instead.power - one.power, 0.0) / max((one.latency or 0.0) - (instead.latency or 0.0), LEAST_LATENCY)
 
 
 def passes(score: Score, limits: Limits) -> bool:

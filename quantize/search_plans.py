@@ -68,7 +68,7 @@ def _others(floats: Mapping[ComponentName, Session], name: ComponentName) -> lis
 def _search(task: Task, part: Component, bench: Bench) -> tuple[ComponentPlan, SearchRecord]:
     name = part.contract.component
     precision, prefer = task.precisions[name], task.request.prefer
-    limits = limits_for(precision)
+    limits = limits_for(precision, task.request.min_iou)
     search = Search(
         task.quantizer(part),
         partial(task.gradients, name),

@@ -38,7 +38,8 @@ class Seen:
 class QuantizeRequest:
     """`calibration` empty: the built-in set. `recipe`: a plan to follow instead of finding one. `search`: find one
     even if there is one already. `minutes`: how long a search may begin new tries. `state_folder`: where a search that
-    is stopped leaves what it measured, to go on from there; None for nowhere."""
+    is stopped leaves what it measured, to go on from there; None for nowhere. `min_iou`: what a search is to reach
+    instead of the precision's own limits, as the gate will ask."""
 
     prefer: Prefer = "speed"
     recipe: QuantizationPlan | None = None
@@ -46,6 +47,7 @@ class QuantizeRequest:
     minutes: float = 30.0
     calibration: tuple[Picture, ...] = ()
     state_folder: Path | None = None
+    min_iou: float | None = None
     seen: Seen = field(default_factory=Seen, compare=False)
 
 

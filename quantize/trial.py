@@ -47,7 +47,8 @@ class Score:
 
 @dataclass(frozen=True)
 class Noise:
-    """`power`: of what is wrong with the masks' logits, by that of the logits, mean over prompts."""
+    """`power`: of what is wrong with the masks' logits, by that of the logits, geometric mean over prompts: an
+    arithmetic one is that of the few prompts whose masks are a coin's toss."""
 
     power: float
     latency: float | None
@@ -90,8 +91,8 @@ class Bench:
             )
         with self._opened(candidate) as (session, _):
             found = verify(self.sessions(session), few, limits_for("int8"), evaluated_by="search")
-            power = [10 ** (-prompt.logit_snr_db / 10) for prompt in found.measurement.prompts]
-            return Noise(float(np.mean(power)), self._latency(session))
+            snr_db = np.mean([prompt.logit_snr_db for prompt in found.measurement.prompts])
+            return Noise(float(10 ** (-snr_db / 10)), self._latency(session))
 
     @contextmanager
     def _opened(self, candidate: Component) -> Iterator[tuple[Session, int]]:

@@ -157,9 +157,8 @@ def _parts(job: Job, shared: Shared) -> tuple[tuple[Component, ...], dict[str, b
     def show(stage: str, done: int, total: int) -> None:
         shared.show(f"{job.label}: {stage}", done, total)
 
-    result = quantized(
-        shared.model, shared.parts, job.target, job.precision, shared.request.quantization, shared.request.options, show
-    )
+    asked = replace(shared.request.quantization, min_iou=shared.request.min_iou)
+    result = quantized(shared.model, shared.parts, job.target, job.precision, asked, shared.request.options, show)
     extras = {RECIPE_NAME: encode_plan(result.plan)}
     if result.records:
         extras[SEARCH_NAME] = encode_records(result.records)

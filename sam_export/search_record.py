@@ -16,6 +16,8 @@ from .errors import RequestError
 SCHEMA_VERSION = 1
 MAX_RECORD_BYTES = 4 * 2**20
 MAX_POINTS = 400
+# How the names begin of what a point does to a group besides leaving it in float, and to a module.
+SPLIT, FLOAT32 = "split ", "fp32"
 
 Preferred = Literal["speed", "size", "accuracy"]
 Text = Annotated[str, msgspec.Meta(max_length=400)]
@@ -40,7 +42,8 @@ class TryLimits:
 
 @dataclass(frozen=True)
 class SearchPoint:
-    """One plan that was tried. `without`: the groups of layers that it leaves in float.
+    """One plan that was tried. `without`: the groups of layers that it does not round once: it leaves them in float, or
+    rounds them twice (`split GROUP`); and modules whose rest computes in fp32 (`fp32 MODULE`; `fp32`: in all of them).
 
     `latency_ratio`: its time by the float graph's on the same engine; None where no engine here can time it.
     `bytes`: of the component on disk.

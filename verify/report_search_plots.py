@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..search_record import GroupHarm, SearchPoint, SearchRecord
+from ..search_record import SPLIT, GroupHarm, SearchPoint, SearchRecord
 from .report_format import format_bytes, format_iou, printable
 
 WIDTH = 420
@@ -210,27 +210,30 @@ def plot_harm(record: SearchRecord) -> HarmPlot | None:
     shown = ranked[:HARM_ROWS]
     lowest = math.floor(math.log10(max(shown[-1].harm / total, 10.0**-HARM_DECADES)) + 1e-9)
     decades = range(min(lowest, -1), 1)
-    left_out = frozenset(record.chosen.without) if record.chosen else frozenset()
+    chosen = record.chosen.without if record.chosen else ()
+    fates = {
+        name.removeprefix(SPLIT): "rounded twice" if name.startswith(SPLIT) else "left in float" for name in chosen
+    }
     return HarmPlot(
         width=WIDTH,
         height=len(shown) * HARM_ROW_HEIGHT + 30,
         left=HARM_LEFT,
         ticks=tuple(Mark(_harm_x(10.0**power, decades), f"{10.0**power * 100:g} %") for power in decades),
-        rows=tuple(_harm_row(index, one, total, decades, left_out) for index, one in enumerate(shown)),
+        rows=tuple(_harm_row(index, one, total, decades, fates) for index, one in enumerate(shown)),
         hidden=len(record.harm) - len(shown),
     )
 
 
-def _harm_row(index: int, one: GroupHarm, total: float, decades: range, left_out: frozenset[str]) -> HarmRow:
+def _harm_row(index: int, one: GroupHarm, total: float, decades: range, fates: Mapping[str, str]) -> HarmRow:
     share = one.harm / total
     layers = f"{one.layers} layer{'s' if one.layers > 1 else ''}"
-    fate = "left in float" if one.group in left_out else "quantized"
+    fate = fates.get(one.group, "quantized")
     return HarmRow(
         shortened(one.group),
         f"{one.group}: {100 * share:.3g} % of the harm expected of all, {layers}, {fate}",
         (index + 0.5) * HARM_ROW_HEIGHT,
         _harm_x(share, decades),
-        one.group in left_out,
+        one.group in fates,
     )
 
 

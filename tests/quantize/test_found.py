@@ -82,8 +82,8 @@ def test_a_record_of_the_package_is_of_its_plan(name: str) -> None:
     for one in records:
         assert one.component in plan.components
         assert one.chosen is not None
-        floats = {layer.layer for layer in plan.components[one.component].layers if layer.inputs == "float"}
-        assert bool(one.chosen.without) <= bool(floats)
+        lifted = {layer.layer for layer in plan.components[one.component].layers if layer.inputs in ("float", "split")}
+        assert bool(one.chosen.without) <= bool(lifted)
 
 
 @pytest.fixture

@@ -38,13 +38,20 @@ def test_every_try_is_kept_with_its_verdict() -> None:
     record = made(chosen=STATE.tries[1])
     assert [(point.label, point.without) for point in record.points] == [
         ("all 8-bit inputs", ()),
-        ("without 1 group", ("stem",)),
-        ("without 2 groups", ("stem", "stage.blocks.*.fc")),
+        ("groups: 1 in float", ("stem",)),
+        ("groups: 2 in float", ("stem", "stage.blocks.*.fc")),
     ]
     assert [(point.passed, point.chosen) for point in record.points] == [(False, False), (True, True), (True, False)]
     assert record.points[1].latency_ratio == 0.45
     assert record.engine == "onnxruntime 1.31.1, CPUExecutionProvider"
     assert decode_records(encode_records((record,)), "x") == (record,)
+
+
+def test_levels_are_told_apart() -> None:
+    lifted = ("split a", "b", "split c", "fp32 d", "fp32")
+    (point,) = made(SearchState("key", tries=(Try(PLAN, lifted, SCORES[()]),))).points
+    assert point.label == "groups: 2 split, 1 in float, 1 in fp32, all else in fp32"
+    assert point.without == lifted
 
 
 def test_limits_of_the_record_are_those_that_tries_were_held_to() -> None:

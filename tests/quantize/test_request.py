@@ -241,7 +241,7 @@ def searching(monkeypatch: pytest.MonkeyPatch, tiny_sam: SamModel) -> None:
 def test_a_search_ends_in_a_plan_and_its_record(
     monkeypatch: pytest.MonkeyPatch, tiny_sam: SamModel, parts: tuple[Component, ...], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(search_plans, "limits_for", lambda _: Limits(mean_iou=0.2, worst_iou=0.1, logit_snr_db=0.0))
+    monkeypatch.setattr(search_plans, "limits_for", lambda *_: Limits(mean_iou=0.2, worst_iou=0.1, logit_snr_db=0.0))
     made = quantized(tiny_sam, parts, "onnx", "int8", replace(REQUEST, search=True, state_folder=tmp_path / "states"))
     assert [one.component for one in made.records] == list(COMPONENT_NAMES)
     assert all(len(one.points) == 1 and one.chosen is not None for one in made.records)
@@ -257,7 +257,7 @@ def test_a_search_ends_in_a_plan_and_its_record(
 def test_int8_keeps_its_promise_or_is_refused(
     monkeypatch: pytest.MonkeyPatch, tiny_sam: SamModel, parts: tuple[Component, ...]
 ) -> None:
-    monkeypatch.setattr(search_plans, "limits_for", lambda _: Limits(mean_iou=0.2, worst_iou=0.1, logit_snr_db=0.0))
+    monkeypatch.setattr(search_plans, "limits_for", lambda *_: Limits(mean_iou=0.2, worst_iou=0.1, logit_snr_db=0.0))
     monkeypatch.setattr(search_plans, "LEAST_SHARE", {"int8": 0.9})
     with pytest.raises(NotVerifiableError, match=r"in at most 8 bits, int8 promises 90%; take --precision auto"):
         quantized(tiny_sam, parts, "onnx", "int8", replace(REQUEST, search=True))
@@ -269,7 +269,7 @@ def test_int8_keeps_its_promise_or_is_refused(
 def test_a_search_that_finds_nothing_says_so_and_keeps_what_it_measured(
     monkeypatch: pytest.MonkeyPatch, tiny_sam: SamModel, parts: tuple[Component, ...], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(search_plans, "limits_for", lambda _: Limits(mean_iou=1.0, worst_iou=1.0, logit_snr_db=0.0))
+    monkeypatch.setattr(search_plans, "limits_for", lambda *_: Limits(mean_iou=1.0, worst_iou=1.0, logit_snr_db=0.0))
     asked = replace(REQUEST, search=True, minutes=0.0, state_folder=tmp_path / "states")
     with pytest.raises(NotVerifiableError, match=r"^tiny_sam onnx int8 image_encoder: none of 1 tries passes"):
         quantized(tiny_sam, parts, "onnx", "int8", asked)
