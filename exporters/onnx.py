@@ -51,11 +51,13 @@ class Onnx:
             MissingDependencyError: onnx or onnx-ir is not installed.
         """
         del options
+        from .onnx_grouped import store_groups
         from .onnx_rows import gather_rows
 
         model, recipe = build(component, precision)
         gather_rows(model)
         for_integer_kernels(model)
+        model = store_groups(model)
         path = out_dir / f"{component.contract.component}.onnx"
         files = save(model, path)
         return Graph(component.contract, self.name, recipe, path, files)

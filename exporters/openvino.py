@@ -99,10 +99,12 @@ def _convert(openvino: ModuleType, component: Component) -> Any:
     """Return the simplified `openvino.Model` of the component's ONNX graph."""
     from .onnx import build
     from .onnx_dynamic import take_out_rounding
+    from .onnx_grouped import store_groups
     from .openvino_passes import name_by_position, simplify
 
     onnx_model, _ = build(component, "fp32")
     dynamic = take_out_rounding(onnx_model)
+    onnx_model = store_groups(onnx_model)
     try:
         model = _read(openvino, onnx_model)
         simplify(openvino, model)

@@ -15,8 +15,8 @@ import torch
 from ..contract import ComponentName
 from .gradients import Gradients
 from .layers import is_depthwise, quantizable_layers
-from .plan import WEIGHT_BITS, ComponentPlan, LayerPlan, Rounding, Weights
-from .quantizer import Quantizer
+from .plan import WEIGHT_BITS, ComponentPlan, Compute, LayerPlan, Rounding, Weights
+from .quantizer import Quantizer, takes_groups
 
 # Below this many weights a layer is not worth a table, nor the risk.
 SMALL = 8192
@@ -38,11 +38,13 @@ def allocate(
     gradients: Mapping[ComponentName, Gradients],
     kinds: tuple[Weights, ...],
     average_bits: float,
+    compute: Compute = "fp16",
 ) -> Mapping[ComponentName, ComponentPlan]:
     """Return plans of both components in which weights have at most so many bits on average.
 
     Args:
-        kinds: what a layer may be stored as; small layers and depthwise convolutions are `int8` whatever they are.
+        kinds: what a layer may be stored as; small layers and depthwise convolutions are `int8` whatever they are, and
+            instead of `int4` those that are not linear.
         average_bits: of all layers' weights together. If the kinds do not reach down to it, the smallest are taken.
     """
     layers = [
@@ -54,7 +56,7 @@ def allocate(
     chosen = _fill(layers, average_bits / 8 * weights)
     return {
         name: ComponentPlan(
-            "fp16",
+            compute,
             rounding=ROUNDING,
             correct_biases=True,
             layers=tuple(choice.plan for choice in chosen if choice.component == name),
@@ -69,7 +71,8 @@ def _choices(
     layer = quantizable_layers(quantizer.component.module)[name]
     count = layer.weight.numel()
     gradient = gradients.get(name, torch.zeros(len(layer.weight), dtype=torch.float64))
-    for kind in ("int8",) if count < SMALL or is_depthwise(layer) else kinds:
+    allowed = tuple(kind for kind in kinds if kind != "int4" or takes_groups(layer))
+    for kind in ("int8",) if count < SMALL or is_depthwise(layer) or not allowed else allowed:
         plan = LayerPlan(name, kind)
         loss = float((quantizer.output_error(plan, ROUNDING) * gradient).sum())
         yield Choice(component, plan, count * WEIGHT_BITS[kind] / 8, loss)

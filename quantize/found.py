@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from ..search_record import SearchRecord, decode_records
+from ..search_record import Preferred, SearchRecord, decode_records
 from .plan import QuantizationPlan, decode_plan
 
 FOLDER = "found"
@@ -16,10 +16,10 @@ SAME_GRAPHS = {"web": "onnx"}
 
 
 def found_plan(
-    model: str, checkpoint_sha256: str, target: str, precision: str
+    model: str, checkpoint_sha256: str, target: str, precision: str, prefer: Preferred = "speed"
 ) -> tuple[QuantizationPlan | None, tuple[SearchRecord, ...]]:
     """Return the plan for this checkpoint, target and precision with the record of its search, or None and nothing."""
-    name = f"{model}-{target}-{precision}"
+    name = f"{model}-{target}-{precision}" if prefer == "speed" else f"{model}-{target}-{precision}-{prefer}"
     text = _read(f"{name}.json")
     if text is None and target in SAME_GRAPHS:
         # Its search is not told of: what it timed is another engine.
@@ -32,7 +32,7 @@ def found_plan(
 
 
 def found_names() -> tuple[str, ...]:
-    """Return what ships with the package, each as `model-target-precision`."""
+    """Return what ships with the package, each as `model-target-precision` or `model-target-precision-prefer`."""
     names = (entry.name for entry in files(__package__).joinpath(FOLDER).iterdir())
     plans = (name.removesuffix(".json") for name in names if name.endswith(".json"))
     return tuple(sorted(name for name in plans if not name.endswith("-search")))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,6 +10,8 @@ from torch import Tensor
 # How far a range may be clipped in search of the least squared error, as shares of the whole.
 CLIPPED_SHARES = tuple(share / 100 for share in range(100, 39, -2))
 PERCENTILE = 0.9999
+# Of 4-bit grids; engines take powers of 2. LiteMedSAM's linear layers have 128, 160, 256, 320 and more inputs.
+GROUP_SIZES = (64, 32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +52,30 @@ def weight_grid(weight: Tensor, bits: int) -> Grid:
     return Grid(best, torch.zeros_like(best, dtype=torch.int32), -highest, highest, axis=0)
 
 
-def range_grid(low: Tensor, high: Tensor, axis: int | None = None) -> Grid:
-    """Return the 8-bit grid of a range, zero exactly on it. `low`, `high`: scalars, or one of each per channel."""
-    low, high = low.clamp(max=0), high.clamp(min=0)
-    scale = ((high - low) / 255).clamp(min=1e-8).float()
-    return Grid(scale, torch.round(-low / scale).clamp(0, 255).to(torch.int32), 0, 255, axis)
+def group_grid(weight: Tensor) -> Grid:
+    """Return the 4-bit grid of each group of neighbouring inputs, [out * in / size], of the least squared error."""
+    rows = weight.reshape(-1, group_size(weight.shape[1]))
+    low, high = rows.amin(1).clamp(max=0), rows.amax(1).clamp(min=0)
+    best, least = range_grid(low, high, 0, bits=4), torch.full_like(low, torch.inf)
+    for share in CLIPPED_SHARES:
+        grid = range_grid(low * share, high * share, 0, bits=4)
+        error = (grid.round(rows) - rows).square().sum(1)
+        scale = torch.where(error < least, grid.scale, best.scale)
+        zero_point = torch.where(error < least, grid.zero_point, best.zero_point)
+        best, least = replace(best, scale=scale, zero_point=zero_point), torch.minimum(error, least)
+    return best
+
+
+def group_size(inputs: int) -> int:
+    """Return how many neighbouring inputs share a 4-bit grid: the larger size that divides them, 0 if none does."""
+    return next((size for size in GROUP_SIZES if inputs % size == 0), 0)
+
+
+def range_grid(low: Tensor, high: Tensor, axis: int | None = None, *, bits: int = 8) -> Grid:
+    """Return the grid of a range, zero exactly on it. `low`, `high`: scalars, or one of each per channel."""
+    low, high, highest = low.clamp(max=0), high.clamp(min=0), 2**bits - 1
+    scale = ((high - low) / highest).clamp(min=1e-8).float()
+    return Grid(scale, torch.round(-low / scale).clamp(0, highest).to(torch.int32), 0, highest, axis)
 
 
 def clipped_range(counts: Tensor, low: float, high: float, how: str) -> tuple[float, float]:

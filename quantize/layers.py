@@ -128,6 +128,32 @@ class QuantizedLayer(nn.Module):
         return F.conv2d(x, weight, self.bias, conv.stride, conv.padding, conv.dilation, conv.groups)
 
 
+class GroupedLayer(nn.Module):
+    """A linear layer whose weights are rounded in groups of neighbouring inputs, each group to a grid of its own.
+
+    Traced with a row for each group, [out * in / size, size], as any tensor with a grid for each row, and brought into
+    form behind the rounding: `exporters/onnx_grouped` finds it by that.
+
+    Args:
+        source: a linear layer whose weight lies on the grid already.
+        weights: one scale for each group, those of an output beside each other.
+    """
+
+    weight: Tensor
+
+    def __init__(self, source: nn.Linear, weights: Grid) -> None:
+        super().__init__()
+        self.shape = source.weight.shape
+        self.register_buffer("weight", source.weight.detach().reshape(len(weights.scale), -1))
+        self.bias = source.bias
+        # ONNX knows 8 bits with all 256 codes only; the weight needs 16 of them.
+        self.round_weight = RoundedTo(Grid(weights.scale, weights.zero_point, 0, 255, axis=0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x @ self.round_weight(self.weight).reshape(self.shape).t()
+        return y if self.bias is None else y + self.bias
+
+
 class SplitLayer(nn.Module):
     """A layer whose input and weight are rounded twice: as they are, and what that lost, in one integer product.
 

@@ -86,11 +86,11 @@ def palettize(weight: Tensor, bits: int, gram: Tensor, rounding: Rounding) -> Pa
     scaled = weight.double() / factors.double()[:, None]
     table = best_table(scaled, gram.diagonal().expand_as(scaled), 2**bits)
 
-    def nearest(values: Tensor) -> Tensor:
+    def nearest(values: Tensor, _: int) -> Tensor:
         return nearest_entries(values, table.double())
 
     if rounding == "nearest":
-        return Palette(table, factors, nearest(scaled).float())
+        return Palette(table, factors, nearest_entries(scaled, table.double()).float())
     return Palette(table, factors, round_columns(scaled[None], gram[None], nearest)[0].float())
 
 

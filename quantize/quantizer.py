@@ -15,8 +15,17 @@ from ..errors import RequestError
 from ..models import Component
 from .calibration import Calibration
 from .gradients import Gradients
-from .grids import Grid, clipped_range, range_grid, weight_grid
-from .layers import ENLARGED, Quantizable, QuantizedLayer, SplitLayer, is_depthwise, quantizable_layers
+from .grids import GROUP_SIZES, Grid, clipped_range, group_grid, group_size, range_grid, weight_grid
+from .layers import (
+    ENLARGED,
+    GroupedLayer,
+    Quantizable,
+    QuantizedLayer,
+    SplitLayer,
+    is_depthwise,
+    is_splittable,
+    quantizable_layers,
+)
 from .observe import LayerObservation, TensorRange, count_values, observe
 from .palettize import PALETTES, Palette, PalettizedLayer, palettize, require_palettizable
 from .plan import WEIGHT_BITS, ComponentPlan, LayerPlan, Ranges, Rounding, Weights
@@ -112,12 +121,16 @@ class Quantizer:
     ) -> nn.Module:
         if wanted.weights in PALETTES:
             return self._palettized(layer, wanted, plan, seen)
+        if wanted.weights == "int4":
+            require_groups(layer, wanted)
         grid, weight = self._weight(layer, wanted, plan.rounding, seen)
         rounded = copy.copy(layer)
         rounded._parameters = dict(layer._parameters)  # a shallow copy of a module shares this dict
         if plan.correct_biases and layer.bias is not None and wanted.inputs != "split":
             rounded.bias = nn.Parameter(layer.bias + _mean_shift(layer.weight - weight, seen), requires_grad=False)
         rounded.weight = nn.Parameter(weight, requires_grad=False)
+        if isinstance(rounded, nn.Linear) and wanted.weights == "int4":
+            return GroupedLayer(rounded, grid)
         inputs = _inputs_grid(layer, wanted, plan, seen)
         outputs = _values_grid(seen.outputs, plan, per_channel=False) if wanted.outputs != "float" else None
         if wanted.inputs == "split":
@@ -145,14 +158,34 @@ class Quantizer:
     ) -> tuple[Grid, Tensor]:
         key = _remembered(layer, wanted, rounding)
         if key not in self._rounded:
-            grid = weight_grid(layer.weight, WEIGHT_BITS[wanted.weights])
+            grid = _weight_grid(layer, wanted)
             self._rounded[key] = grid, _rounded_weight(layer.weight, grid, rounding, seen)
         return self._rounded[key]
+
+
+def _weight_grid(layer: Quantizable, wanted: LayerPlan) -> Grid:
+    """Return the grid of each output channel, or with 4 bits of each group of inputs."""
+    if wanted.weights != "int4":
+        return weight_grid(layer.weight, WEIGHT_BITS[wanted.weights])
+    return group_grid(layer.weight.detach())
 
 
 def _remembered(layer: Quantizable, wanted: LayerPlan, rounding: Rounding) -> Remembered:
     """Return what a rounded weight depends on; smoothing changes the weight itself."""
     return wanted.layer, wanted.weights, rounding, hash(layer.weight.detach().numpy().tobytes())
+
+
+def takes_groups(layer: Quantizable) -> bool:
+    """Whether 4-bit weights in groups are for this layer: engines have kernels for linear ones."""
+    return isinstance(layer, nn.Linear) and group_size(layer.in_features) > 0
+
+
+def require_groups(layer: Quantizable, plan: LayerPlan) -> None:
+    """Raise RequestError for a plan that asks for 4-bit groups where there are none."""
+    wrong = "" if takes_groups(layer) else f"is not linear with a multiple of {min(GROUP_SIZES)} inputs"
+    wrong = "has an input or output in 8 bits" if (plan.inputs, plan.outputs) != ("float", "float") else wrong
+    if wrong:
+        raise RequestError(f"{plan.layer}: int4 is asked for, but the layer {wrong}; give it int8 weights")
 
 
 def check_layers(component: Component, plan: ComponentPlan) -> None:
@@ -169,7 +202,7 @@ def check_layers(component: Component, plan: ComponentPlan) -> None:
 
 def _rounded_weight(weight: Tensor, grid: Grid, rounding: Rounding, seen: LayerObservation) -> Tensor:
     if rounding == "nearest":
-        return grid.round(weight)
+        return grid.round(weight.reshape(len(grid.scale), -1)).reshape(weight.shape)
     return round_gptq(weight.flatten(1), grid, seen.gram).reshape(weight.shape)
 
 
@@ -202,7 +235,7 @@ def _inputs_grid(
 
 
 def _split(rounded: QuantizedLayer, layer: Quantizable, wanted: LayerPlan, inputs: Grid) -> SplitLayer:
-    if isinstance(layer, nn.Conv2d) and layer.groups > 1:
+    if not is_splittable(layer):
         raise RequestError(
             f"{wanted.layer}: the recipe splits the input of a depthwise or grouped convolution; allowed there: uint8, "
             "float"

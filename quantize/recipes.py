@@ -1,7 +1,8 @@
 """Precisions that quantize, by name, and the plan that each one starts from.
 
     w8           8-bit weights, float compute
-    w6, w4       weights out of a table of 64 or 16 numbers a layer, or 8 bits where those cost the masks too much
+    w6, w4       weights out of a table of 64 or 16 numbers a layer (Core ML), or in 4 bits by groups of inputs (ONNX,
+                 OpenVINO); more bits where those cost the masks too much
     w8a8         8-bit weights, and 8-bit inputs where those harm little, ranges from calibration
     w8a8-dynamic 8-bit weights, and 8-bit inputs of linear layers by the range that each call's values have
     int8, auto   found by search, starting from 8-bit inputs wherever the target's engine has integer kernels
@@ -63,10 +64,11 @@ def _fastest(component: Component, target: str) -> ComponentPlan:
 
 @dataclass(frozen=True)
 class Allocation:
-    """What layers may be stored as, and how many bits a weight may have on average."""
+    """What layers may be stored as, how many bits a weight may have on average, and what products are computed in."""
 
     kinds: tuple[Weights, ...]
     average_bits: float
+    compute: Compute = "fp16"
 
 
 PRECISIONS: Mapping[str, Start] = {
@@ -76,14 +78,15 @@ PRECISIONS: Mapping[str, Start] = {
     "int8": _fastest,
     "auto": _fastest,
 }
-ALLOCATED: Mapping[str, Allocation] = {
-    "w6": Allocation(("lut6", "int8"), 6.25),
-    "w4": Allocation(("lut4", "lut6"), 5.0),
+GROUPS = Allocation(("int4", "int8"), 5.0, "fp32")
+ALLOCATED: Mapping[str, Mapping[str, Allocation]] = {
+    "w6": {"coreml": Allocation(("lut6", "int8"), 6.25)},
+    "w4": {"coreml": Allocation(("lut4", "lut6"), 5.0), "onnx": GROUPS, "openvino": GROUPS},
 }
 QUANTIZED_PRECISIONS = (*PRECISIONS, *ALLOCATED)
 OF_TARGET: Mapping[str, tuple[str, ...]] = {
-    "onnx": ("w8", "w8a8", "w8a8-dynamic", "int8", "auto"),
-    "openvino": ("w8", "w8a8", "w8a8-dynamic", "int8", "auto"),
+    "onnx": ("w8", "w4", "w8a8", "w8a8-dynamic", "int8", "auto"),
+    "openvino": ("w8", "w4", "w8a8", "w8a8-dynamic", "int8", "auto"),
     "coreml": ("w8", "w6", "w4", "w8a8", "int8", "auto"),
     "web": ("w8", "w8a8", "w8a8-dynamic", "int8", "auto"),
 }

@@ -108,11 +108,11 @@ def _found_or_made(task: Task) -> tuple[QuantizationPlan, tuple[SearchRecord, ..
 
 
 def _found_before(task: Task, name: ComponentName) -> tuple[ComponentPlan | None, tuple[SearchRecord, ...]]:
-    if task.request.search or task.request.prefer != "speed":
+    if task.request.search:
         return None, ()
     variant, checkpoint = task.model.variant.name, task.model.checkpoint_sha256
     precision = FOUND_AS.get(task.precisions[name], task.precisions[name])
-    plan, records = found_plan(variant, checkpoint, task.target, precision)
+    plan, records = found_plan(variant, checkpoint, task.target, precision, task.request.prefer)
     if plan is None or name not in plan.components:
         return None, ()
     return _for_this_processor(plan.components[name]), tuple(one for one in records if one.component == name)
@@ -126,9 +126,9 @@ def _for_this_processor(plan: ComponentPlan) -> ComponentPlan:
 def _started(task: Task, part: Component) -> ComponentPlan:
     name = part.contract.component
     require_precision(task.target, task.precisions[name])
-    allocation = ALLOCATED.get(task.precisions[name])
-    if allocation is not None:
-        return _allocated(task, allocation)[name]
+    allocations = ALLOCATED.get(task.precisions[name])
+    if allocations is not None:
+        return _allocated(task, allocations[task.target])[name]
     return start_plan(part, task.target, task.precisions[name])
 
 
@@ -136,7 +136,7 @@ def _allocated(task: Task, allocation: Allocation) -> Mapping[ComponentName, Com
     quantizers = {part.contract.component: task.quantizer(part) for part in task.quantized_parts()}
     gradients = {name: task.gradients(name) for name in quantizers}
     task.show("allocate bits", 0, 1)
-    plans = allocate(quantizers, gradients, allocation.kinds, allocation.average_bits)
+    plans = allocate(quantizers, gradients, allocation.kinds, allocation.average_bits, allocation.compute)
     task.show("allocate bits", 1, 1)
     return plans
 

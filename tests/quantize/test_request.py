@@ -122,7 +122,7 @@ def test_a_recipe_with_other_layers_is_refused(
     ("target", "precision"),
     [
         ("tflite", "w8"),
-        ("onnx", "w4"),
+        ("onnx", "w6"),
         ("openvino", "w6"),
     ],
 )
