@@ -78,7 +78,7 @@ PRECISIONS: Mapping[str, Start] = {
     "int8": _fastest,
     "auto": _fastest,
 }
-GROUPS = Allocation(("int4", "int8"), 5.0, "fp32")
+GROUPS = Allocation(("int4", "int8"), 6.0, "fp32")
 ALLOCATED: Mapping[str, Mapping[str, Allocation]] = {
     "w6": {"coreml": Allocation(("lut6", "int8"), 6.25)},
     "w4": {"coreml": Allocation(("lut4", "lut6"), 5.0), "onnx": GROUPS, "openvino": GROUPS},
