@@ -150,7 +150,8 @@ class GroupedLayer(nn.Module):
         self.round_weight = RoundedTo(Grid(weights.scale, weights.zero_point, 0, 255, axis=0))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x @ self.round_weight(self.weight).reshape(self.shape).t()
+        weight: Tensor = self.round_weight(self.weight).reshape(self.shape)
+        y = x @ weight.t()
         return y if self.bias is None else y + self.bias
 
 
