@@ -15,8 +15,7 @@ from ..contract import EngineOptions
 from ..runtimes import AutomaticMaskGenerator, Segmenter, open_bundle, read_image
 from ..runtimes.automatic_options import GeneratorKeywords
 from ..runtimes.coco import CocoRle
-
-RESOURCE_UNIT = 1 if sys.platform == "darwin" else 1024
+from .peak_memory import peak_bytes
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -76,7 +75,7 @@ def run(request: Request) -> Result:
     }
     generator = AutomaticMaskGenerator(segmenter, **keywords)
     answers = tuple(_answer(generator, picture) for picture in request.pictures)
-    return Result(_engine(segmenter), _peak_bytes(), answers)
+    return Result(_engine(segmenter), peak_bytes(), answers)
 
 
 def _answer(generator: AutomaticMaskGenerator, picture: str) -> Answer:
@@ -94,12 +93,6 @@ def _plain(record: dict[str, object]) -> dict[str, object]:
 def _engine(segmenter: Segmenter) -> str:
     report = segmenter.reports["mask_decoder"]
     return f"{report.engine} {report.version.split('-')[0]}, {report.compute_precision}"
-
-
-def _peak_bytes() -> int:
-    import resource  # not on Windows, where this alone is missing
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RESOURCE_UNIT
 
 
 def main() -> None:

@@ -28,13 +28,12 @@ from rich.console import Console
 from ..bundle import tool_versions
 from ..models import VARIANTS, find
 from ..verify.pictures import picture_set
+from .peak_memory import RESOURCE_UNIT
 
 TARGETS = ("onnx", "openvino", "coreml")
 PRECISIONS = ("fp32", "fp16")
 PROGRAM = (sys.executable, "-P", "-c", "import sys; from sam_export.cli import main; sys.exit(main(sys.argv[1:]))")
 JSON_NAME, MARKDOWN_NAME = "families.json", "families.md"
-# Linux counts in KiB, macOS in bytes.
-PEAK_UNIT = 1 if sys.platform == "darwin" else 1024
 HEAD = (
     ("model", False),
     ("target", False),
@@ -114,7 +113,7 @@ def _run(words: Sequence[str], threads: int) -> Finished:
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - started
         said = [_text(stream) for stream in (out, errors)]
-    return Finished(said[0], said[1], usage.ru_maxrss * PEAK_UNIT, seconds)
+    return Finished(said[0], said[1], usage.ru_maxrss * RESOURCE_UNIT, seconds)
 
 
 def _text(stream: Any) -> str:

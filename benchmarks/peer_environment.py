@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from ..errors import ConversionError, RequestError
 
 PEERS = Path(__file__).parent / "peers"
 ROOT = Path(__file__).parents[1]
+# Where a line of its requirements is this, a peer imports this project, too.
+PROJECT = "# with this project"
 
 
 @dataclass(frozen=True)
@@ -32,24 +35,39 @@ class Peer:
 
 
 def peer(name: str, folder: Path) -> Peer:
-    """Return a peer, its environment made in `folder` unless it is there: its requirements, and this project.
+    """Return a peer, its environment made in `folder` unless it is there already, from the same requirements.
+
+    A peer without a `requirements.txt` runs in this environment.
 
     Raises:
         RequestError: this is not a source tree, where alone peers are.
         ConversionError: the environment could not be made.
     """
     source = PEERS / name
-    if not (source / "requirements.txt").is_file():
+    if not (source / "run.py").is_file():
         raise RequestError(f"{name}: its script is in the repository only; run this in a clone of it")
+    requirements = source / "requirements.txt"
+    if not requirements.is_file():
+        return Peer(Path(sys.executable), source / "run.py")
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    made = folder / f".{name}"
+    made = folder / f".{name}-{script_hash(requirements)}"
     if not made.exists():
-        venv.create(folder, with_pip=True)
+        venv.create(folder, with_pip=True, clear=True)
         install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        constraints = ["--constraint", str(ROOT / "constraints.txt")]
-        run_process([*install, *constraints, "-r", str(source / "requirements.txt"), f"{ROOT}[export]"], name)
+        asked = ["-r", str(requirements)]
+        if PROJECT in requirements.read_text().splitlines():
+            asked += ["--constraint", str(ROOT / "constraints.txt"), f"{ROOT}[export]"]
+        run_process([*install, *asked], name)
         made.touch()
     return Peer(python, source / "run.py")
+
+
+def script_hash(*files: Path) -> str:
+    """Return what tells these files from others of their names."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes() if file.is_file() else b"")
+    return digest.hexdigest()[:12]
 
 
 def run_process(command: list[str], name: str) -> None:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Samples:
-    """Seconds of each timed run, in order; warm-ups are not among them."""
+    """Seconds of each timed run, in order; `warmups`: those of the calls beforehand, which count for nothing."""
 
     seconds: tuple[float, ...]
+    warmups: tuple[float, ...] = ()
 
     @property
     def median(self) -> float:

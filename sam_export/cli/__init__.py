@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, str] = {
     "embed": "embed_command",
     "serve": "serve_command",
     "ablate": "ablate_command",
+    "bench": "bench_command",
 }
 DEFAULT_COMMAND = "export"
 INTERRUPTED = 130
@@ -50,6 +51,7 @@ commands:
   embed     encode pictures to .semb files, for a decoder elsewhere
   serve     serve a bundle over HTTP: encode pictures, answer prompts
   ablate    show what each technique of int8 brings
+  bench     time bundles on this machine, beside what a user would run instead
 
 `sam-export COMMAND --help` explains one; `sam-export --version` prints the version.
 """

@@ -1,0 +1,222 @@
+"""One run of the benchmark: who takes part, turn by turn, what each weighs and how exact it is."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from ..bundle import tool_versions
+from ..errors import NotVerifiableError, RequestError, SamExportError
+from ..manifest import inside
+from ..search_record import SearchRecord
+from ..verify.pictures import picture_set
+from ..verify.suite import Suite, build_suite
+from .contestants import Contestant
+from .lineup import EAGER, Given, bundles, load_source, peers, pytorch, read_bundles
+from .machine import this_machine, usable_cores
+from .peer_graphs import PLAIN, read_graphs
+from .peer_making import Source, default_folder, require_peers
+from .rounds import Plan, Timing, time_all
+from .run_record import SCHEMA_VERSION, STAGES, Absent, Entry, Request, Run, Scores, Size, Stage
+from .scores import UNTRAINED, measured_scores, reference_scores, scores_of_bundle
+from .sizes import measured_size
+
+Progress = Callable[[str, int, int], None]
+LEAST_ROUNDS, MOST_ROUNDS = 3, 1000
+OPENINGS = 3
+WARMUPS = 2
+POINTS_PER_SIDE = 8
+# What a quick run takes of the seconds, and of the sides of the grid.
+QUICK_SHARE, QUICK_POINTS = 0.1, 4
+LEFT_OUT_IF_QUICK = ("decoder_64",)
+NOT_IN_QUICK = "not measured in a quick run"
+
+
+@dataclass(frozen=True)
+class BenchRequest:
+    """What to measure. `threads`: None for all cores. `folder`: where peers' environments and graphs are kept.
+
+    Raises:
+        RequestError: a number of rounds or a peer that there is not.
+    """
+
+    bundles: tuple[Path, ...]
+    threads: int | None = None
+    rounds: int = 15
+    peers: tuple[str, ...] = ()
+    quick: bool = False
+    checkpoint: Path | None = None
+    folder: Path | None = None
+    compiled: bool = True
+
+    def __post_init__(self) -> None:
+        if not LEAST_ROUNDS <= self.rounds <= MOST_ROUNDS:
+            raise RequestError(f"--rounds {self.rounds}: give {LEAST_ROUNDS} to {MOST_ROUNDS}; fewer have no spread")
+        require_peers(self.peers)
+
+
+@dataclass(frozen=True)
+class Field:
+    """Who takes part, on which weights."""
+
+    given: tuple[Given, ...]
+    source: Source
+    contestants: tuple[Contestant, ...]
+    absent: tuple[Absent, ...]
+
+    def manifest_of(self, one: Contestant) -> Given | None:
+        return next((given for given in self.given if str(given.path) == one.path), None)
+
+
+def run_bench(
+    request: BenchRequest, progress: Progress, searches: Mapping[str, tuple[SearchRecord, ...]] | None = None
+) -> Run:
+    """Return what was measured.
+
+    Args:
+        searches: what found the quantization of a bundle, by its name, for the report.
+
+    Raises:
+        BundleError, RequestError, CheckpointError: the bundles or their weights cannot be used.
+        NotVerifiableError: no bundle runs on this machine.
+        ConversionError: the baseline could not be made.
+    """
+    field = _line_up(request)
+    asked = _request(request)
+    with tempfile.TemporaryDirectory(prefix="sam-export-") as folder:
+        picture = Path(folder) / "picture.npy"
+        np.save(picture, picture_set("gate")[0].image)
+        rounds = time_all(
+            Plan(
+                field.contestants,
+                _stages(request),
+                str(picture),
+                asked.points_per_side,
+                asked.rounds,
+                1 if request.quick else OPENINGS,
+                asked.warmups,
+                baseline=PLAIN,
+            ),
+            progress,
+        )
+    absent = (*field.absent, *rounds.absent)
+    _require_bundle(rounds.found, absent)
+    suite = None if request.quick else _suite(field.source, progress)
+    return Run(
+        schema=SCHEMA_VERSION,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        model=field.source.model.variant.name,
+        checkpoint_sha256=field.source.model.checkpoint_sha256,
+        machine=this_machine(),
+        disturbance=rounds.disturbance,
+        tools=dict(tool_versions()),
+        request=asked,
+        baseline=PLAIN,
+        stages=_stages(request),
+        entries=tuple(_entry(timing, field, suite, progress) for timing in rounds.found),
+        absent=absent,
+        searches=dict(searches or {}),
+    )
+
+
+def _line_up(request: BenchRequest) -> Field:
+    given = read_bundles(request.bundles)
+    source = load_source(given[0].manifest.model, request.checkpoint)
+    threads = request.threads or usable_cores()
+    made, absent = peers(request.peers, given, source, threads, request.folder or default_folder())
+    torch, no_compiler = pytorch(source, threads)
+    if request.quick or not request.compiled:
+        torch = torch[:1]
+    contestants = (made[0], *torch, *bundles(given, threads), *made[1:])
+    return Field(given, source, contestants, (*absent, *no_compiler))
+
+
+def _request(request: BenchRequest) -> Request:
+    picture = picture_set("gate")[0]
+    height, width = picture.image.shape[:2]
+    return Request(
+        threads=request.threads or usable_cores(),
+        rounds=request.rounds,
+        warmups=1 if request.quick else WARMUPS,
+        quick=request.quick,
+        picture=picture.name,
+        picture_hw=(height, width),
+        points_per_side=QUICK_POINTS if request.quick else POINTS_PER_SIDE,
+    )
+
+
+def _stages(request: BenchRequest) -> tuple[Stage, ...]:
+    share = QUICK_SHARE if request.quick else 1.0
+    points = (QUICK_POINTS if request.quick else POINTS_PER_SIDE) ** 2
+    return tuple(
+        Stage(one.name, one.what, points if one.name == "everything" else one.prompts, one.seconds * share)
+        for one in STAGES
+        if not (request.quick and one.name in LEFT_OUT_IF_QUICK)
+    )
+
+
+def _require_bundle(found: Sequence[Timing], absent: Sequence[Absent]) -> None:
+    """Raise unless at least one bundle was timed, and the baseline that it is compared with."""
+    names = {timing.contestant.name for timing in found}
+    reasons = {one.name: one.reason for one in absent}
+    if PLAIN not in names:
+        raise NotVerifiableError(f"bench: the baseline cannot be run here ({reasons.get(PLAIN)}); install onnxruntime")
+    if not any(timing.contestant.kind == "bundle" for timing in found):
+        why = "; ".join(f"{one.name}: {one.reason}" for one in absent if one.asked)
+        raise NotVerifiableError(f"bench: no bundle can be run on this machine ({why})")
+
+
+def _suite(source: Source, progress: Progress) -> Suite | None:
+    if not source.model.weights_trained:
+        return None
+    return build_suite(source.model, picture_set("gate"), fewer_if_slow=True, progress=progress)
+
+
+def _entry(timing: Timing, field: Field, suite: Suite | None, progress: Progress) -> Entry:
+    one = timing.contestant
+    given = field.manifest_of(one)
+    trained = field.source.model.weights_trained
+    scores, note = _scores(one, given, suite, progress) if trained else (None, UNTRAINED)
+    return Entry(
+        name=one.name,
+        kind=one.kind,
+        what=one.what if one.kind != "peer" else f"{one.what} ({read_graphs(Path(one.path)).made_by})",
+        target=given.manifest.target if given else "",
+        precision=given.manifest.precision if given else "",
+        engines=timing.engines,
+        size=_size(one, given),
+        scores=scores,
+        scores_note=note,
+        openings=timing.openings,
+        stages=timing.stages,
+    )
+
+
+def _scores(one: Contestant, given: Given | None, suite: Suite | None, progress: Progress) -> tuple[Scores | None, str]:
+    if given is not None and one.compute_precision is None:
+        return scores_of_bundle(given.manifest.variants[0].accuracy), ""
+    if suite is None:
+        return None, NOT_IN_QUICK
+    if one.name == EAGER:
+        return reference_scores(suite), ""
+    if one.compiled:
+        return None, "not measured: each number of points would be compiled anew"
+    try:
+        return measured_scores(one, suite, progress), ""
+    except SamExportError as exc:
+        return None, str(exc)
+
+
+def _size(one: Contestant, given: Given | None) -> Size | None:
+    """Return the graphs' size; PyTorch has no file that is shipped with what runs it."""
+    if given is not None:
+        graphs = given.manifest.variants[0].graphs.values()
+        return measured_size(inside(given.path, file.path) for graph in graphs for file in graph.files)
+    if one.kind == "peer":
+        return measured_size(Path(one.path) / name for name in read_graphs(Path(one.path)).file_names)
+    return None
