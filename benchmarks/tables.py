@@ -78,7 +78,7 @@ def _facts(run: Run) -> Iterator[str]:
     yield (
         f"The picture is `{asked.picture}`, {asked.picture_hw[1]}x{asked.picture_hw[0]}; everything mode asks a grid "
         f"of {asked.points_per_side} x {asked.points_per_side} points, without limits. Each is a process of its own. "
-        f"{'A quick run. ' if asked.quick else ''}{run.created}; "
+        f"{'A quick run: fewer rounds, no torch.compile, no 64 prompts. ' if asked.quick else ''}{run.created}; "
         + ", ".join(f"{name} {version}" for name, version in run.tools.items())
         + "."
     )
@@ -111,7 +111,7 @@ def full(one: Claim | None) -> str:
     text = f"{format_ms(one.ms)}{'' if one.steady else '*'} ({low} - {high})"
     if one.ratio is None or one.ratio_interval is None:
         return text
-    return f"{text}, **{one.ratio:.2f}x** ({one.ratio_interval[0]:.2f} - {one.ratio_interval[1]:.2f})"
+    return f"{text}, {one.ratio:.2f}x ({one.ratio_interval[0]:.2f} - {one.ratio_interval[1]:.2f})"
 
 
 def _costs(run: Run) -> Iterator[str]:

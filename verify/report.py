@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
-
-import jinja2
 
 from ..contract import EngineReport, Recipe
 from ..manifest import ModelCard
 from ..search_record import SearchRecord
 from ..verification import Failed, Passed, PromptScore
-from .report_format import format_bytes, format_error, format_iou, format_points, format_share, format_snr, printable
+from .report_environment import page_environment
 from .report_pictures import Case, Drawing, draw_case
 from .report_search import SearchView, view_search
 from .report_view import ROLE_TEXT, CandidateView, KindRole, PromptKind, view_candidate
@@ -155,7 +152,7 @@ def render_report(report: Report) -> str:
         )
         for candidate, drawn in zip(report.candidates, drawings, strict=True)
     )
-    return _environment().get_template("report.html").render(report=report, shown=shown, role_text=ROLE_TEXT)
+    return page_environment().get_template("report.html").render(report=report, shown=shown, role_text=ROLE_TEXT)
 
 
 def _view_searches(candidate: ReportedCandidate) -> tuple[SearchView, ...]:
@@ -195,24 +192,3 @@ def _rank(score: PromptScore) -> tuple[float, float, str, str]:
     """Sort key, worst first; an IoU that is not a number is the worst of all."""
     iou = score.mask_iou if score.mask_iou == score.mask_iou else -1.0
     return iou, score.boundary_iou, score.picture, score.prompt
-
-
-def _environment() -> jinja2.Environment:
-    folder = files(__package__)
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: folder.joinpath(name).read_text("utf-8")),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=lambda value: printable(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "iou": format_iou,
-        "error": format_error,
-        "points": format_points,
-        "snr": format_snr,
-        "share": format_share,
-        "size": format_bytes,
-    }
-    return environment

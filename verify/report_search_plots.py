@@ -104,10 +104,12 @@ def plot_size(record: SearchRecord) -> FrontierPlot | None:
 
 def _frontier_plot(record: SearchRecord, axis: str, measure: Measure) -> FrontierPlot | None:
     placed = [(value, point) for point in record.points if (value := measure(point)) is not None]
-    if not placed:
-        return None
+    return frontier_plot(placed, axis, record.limits.worst_iou) if placed else None
+
+
+def frontier_plot(placed: Sequence[tuple[float, SearchPoint]], axis: str, limit: float) -> FrontierPlot:
+    """Return the plot of points by what each costs; `limit`: the worst mask IoU that passes. Keeps their order."""
     across = nice_steps([value for value, _ in placed])
-    limit = record.limits.worst_iou
     up = loss_steps([*(_loss(point.stable_worst) for _, point in placed), _loss(limit)])
 
     def x_of(value: float) -> float:
