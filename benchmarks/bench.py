@@ -17,10 +17,12 @@ from ..search_record import SearchRecord
 from ..verify.pictures import picture_set
 from ..verify.suite import Suite, build_suite
 from .contestants import Contestant
-from .lineup import EAGER, Given, bundles, load_source, peers, pytorch, read_bundles
+from .lineup import Given, bundles, load_source, peers, pytorch, read_bundles
+from .lineup_names import EAGER
 from .machine import this_machine, usable_cores
 from .peer_graphs import PLAIN, read_graphs
 from .peer_making import Source, default_folder, require_peers
+from .roofline_runs import Encoder, measure_rooflines
 from .rounds import Plan, Timing, time_all
 from .run_record import SCHEMA_VERSION, STAGES, Absent, Entry, Request, Run, Scores, Size, Stage
 from .scores import UNTRAINED, measured_scores, reference_scores, scores_of_bundle
@@ -106,6 +108,7 @@ def run_bench(
         )
     absent = (*field.absent, *rounds.absent)
     _require_bundle(rounds.found, absent)
+    rooflines, peaks = ((), ()) if request.quick else measure_rooflines(_encoders(field, rounds.found), progress)
     suite = None if request.quick else _suite(field.source, progress)
     return Run(
         schema=SCHEMA_VERSION,
@@ -120,6 +123,8 @@ def run_bench(
         stages=_stages(request),
         entries=tuple(_entry(timing, field, suite, progress) for timing in rounds.found),
         absent=absent,
+        rooflines=rooflines,
+        peaks=peaks,
         searches=dict(searches or {}),
     )
 
@@ -169,6 +174,26 @@ def _require_bundle(found: Sequence[Timing], absent: Sequence[Absent]) -> None:
     if not any(timing.contestant.kind == "bundle" for timing in found):
         why = "; ".join(f"{one.name}: {one.reason}" for one in absent if one.asked)
         raise NotVerifiableError(f"bench: no bundle can be run on this machine ({why})")
+
+
+def _encoders(field: Field, found: Sequence[Timing]) -> tuple[Encoder, ...]:
+    """Return the encoders that onnxruntime and OpenVINO ran: the bundles', and the plain export's."""
+    encoders = []
+    for timing in found:
+        one, report = timing.contestant, timing.engines["image_encoder"]
+        given = field.manifest_of(one)
+        if one.kind == "pytorch" or report.engine not in ("onnxruntime", "openvino") or (not given and one.asked):
+            continue
+        graph = _encoder_path(one, given)
+        hw = field.source.model.variant.preprocessing.image_hw
+        encoders.append(Encoder(one.name, report.engine, str(graph), hw, report.compute_precision, one.threads))
+    return tuple(encoders)
+
+
+def _encoder_path(one: Contestant, given: Given | None) -> Path:
+    if given is not None:
+        return inside(given.path, given.manifest.variants[0].graphs["image_encoder"].open_path)
+    return Path(one.path) / read_graphs(Path(one.path)).files["image_encoder"]
 
 
 def _suite(source: Source, progress: Progress) -> Suite | None:

@@ -15,11 +15,11 @@ from ..errors import BundleError, RequestError, SamExportError
 from ..manifest import Manifest, ModelCard, read_manifest
 from ..models import load, untrained
 from .contestants import Contestant
+from .lineup_names import COMPILED, EAGER, PLAIN_OPENVINO
 from .peer_graphs import PLAIN
 from .peer_making import PEERS, Source, make_graphs
 from .run_record import Absent
 
-EAGER, COMPILED = "PyTorch eager", "PyTorch compiled"
 # What OpenVINO can be asked to compute float graphs in, beside the fp32 that bundles are verified in.
 HINTS = ("bf16", "fp16")
 
@@ -141,7 +141,7 @@ def peers(
     """
     found, absent = [_peer(PLAIN, make_graphs(PLAIN, source, folder), threads, asked=True)], []
     engines = {one.manifest.target for one in given}
-    wanted = [*(["plain_openvino"] if "openvino" in engines else []), *names]
+    wanted = [*([PLAIN_OPENVINO] if "openvino" in engines else []), *names]
     for name in dict.fromkeys(wanted):
         if name == PLAIN:
             continue

@@ -43,17 +43,20 @@ STAGES = (
 
 @dataclass(frozen=True)
 class Opening:
-    """One fresh process, in seconds: imports, opening (hashes, engines), a first picture and box; peak memory then."""
+    """One fresh process: seconds of its start and imports, of opening (hashes, engine), of a first picture and box.
 
-    import_seconds: float
+    `peak_bytes`: the most memory that it had held by then.
+    """
+
+    start_seconds: float
     open_seconds: float
     first_mask_seconds: float
     peak_bytes: int
 
     @property
     def to_first_mask(self) -> float:
-        """Seconds from before the imports to the first mask; the interpreter's own start is not in it."""
-        return self.import_seconds + self.open_seconds + self.first_mask_seconds
+        """Seconds from starting the interpreter to the first mask."""
+        return self.start_seconds + self.open_seconds + self.first_mask_seconds
 
 
 @dataclass(frozen=True)
@@ -136,26 +139,36 @@ class Request:
 
 @dataclass(frozen=True)
 class LayerTime:
-    """One kind of operation: its time in a run of the encoder, and the work that it does, 0 where it is not a GEMM."""
+    """An operation, or `calls` of one kind together: milliseconds in a run, its work, 0 where it multiplies nothing."""
 
     op: str
+    name: str
+    dtype: str
     calls: int
     milliseconds: float
     gflop: float
 
+    @property
+    def gflops(self) -> float:
+        """GFLOP/s that it reaches."""
+        return 1e3 * self.gflop / self.milliseconds if self.milliseconds else 0.0
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The best matrix product found on this machine in a dtype, on any engine of the run."""
+
+    dtype: str
+    gflops: float
+    what: str
+
 
 @dataclass(frozen=True)
 class Roofline:
-    """An encoder's operations beside the best matrix product of this machine, in the same run, engine and dtype.
-
-    `peak_gflops`: the product's; `kinds`: by type of operation; `layers`: those that take longest, one by one.
-    """
+    """An encoder's operations. `kinds`: by type and dtype, longest first; `layers`: the longest ones, one by one."""
 
     name: str
     engine: str
-    dtype: str
-    peak_gflops: float
-    peak_what: str
     milliseconds: float
     kinds: tuple[LayerTime, ...]
     layers: tuple[LayerTime, ...]
@@ -182,7 +195,11 @@ class Run:
     entries: tuple[Entry, ...]
     absent: tuple[Absent, ...]
     rooflines: tuple[Roofline, ...] = ()
+    peaks: tuple[Peak, ...] = ()
     searches: dict[str, tuple[SearchRecord, ...]] = field(default_factory=dict)
+
+    def peak(self, dtype: str) -> Peak | None:
+        return next((one for one in self.peaks if one.dtype == dtype), None)
 
     def entry(self, name: str) -> Entry | None:
         return next((one for one in self.entries if one.name == name), None)

@@ -1,15 +1,25 @@
-"""A run as Markdown and as text: pure functions of the record."""
+"""The numbers of a run as grids of text, for Markdown, the page and a terminal alike: pure functions of the record."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from ..verify.report_format import format_iou
 from .claims import Claim, claim, opening_median, peak_bytes
-from .run_record import Entry, Run
+from .run_record import Entry, LayerTime, Roofline, Run
+from .waterfall import STEPS, chains
 
-TITLE = "How fast bundles are, beside what a user would run instead"
 NONE = "–"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table: the first column is text, the others are numbers."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
 
 
 def summary(run: Run) -> str:
@@ -18,7 +28,7 @@ def summary(run: Run) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines += [f"not measured: {one.name}: {one.reason}" for one in run.absent]
-    return "\n".join([*lines, f"{_machine(run)}: {run.disturbance.sentence()}"])
+    return "\n".join([*lines, f"{machine_text(run)}: {run.disturbance.sentence()}"])
 
 
 def _summary_row(run: Run, entry: Entry) -> tuple[str, str, str, str]:
@@ -33,76 +43,6 @@ def short(one: Claim | None) -> str:
     return f"{format_ms(one.ms)} ms" + ("" if one.ratio is None else f", {one.ratio:.2f}x")
 
 
-def markdown(run: Run) -> str:
-    """Return the whole report."""
-    return "\n".join(
-        [
-            f"# {TITLE}",
-            "",
-            *_facts(run),
-            "",
-            "## Speed",
-            "",
-            f"Milliseconds (median), the interval in brackets, and the ratio to `{run.baseline}` with its interval, "
-            "round by round. A star: the middle half of the rounds is wider than a tenth of the median.",
-            "",
-            *_speed(run),
-            "",
-            "## Accuracy, memory, size",
-            "",
-            *_costs(run),
-            "",
-            *_rooflines(run),
-            "## What was compared",
-            "",
-            *(f"- `{entry.name}`: {entry.what}; {entry.engine_text}" for entry in run.entries),
-            *(f"- `{one.name}`: not measured: {one.reason}" for one in run.absent),
-            "",
-            "## What the sessions say that they use",
-            "",
-            *(_options(entry) for entry in run.entries),
-            "",
-        ]
-    )
-
-
-def _facts(run: Run) -> Iterator[str]:
-    asked = run.request
-    yield (
-        f"`{run.model}` (weights {run.checkpoint_sha256[:12]}…), {_machine(run)}. {asked.threads} "
-        f"thread{'s' if asked.threads > 1 else ''}, at most {asked.rounds} rounds, turn by turn, after {asked.warmups} "
-        "of each that do not count. "
-        f"{run.disturbance.sentence()[0].upper()}{run.disturbance.sentence()[1:]}"
-    )
-    yield ""
-    yield (
-        f"The picture is `{asked.picture}`, {asked.picture_hw[1]}x{asked.picture_hw[0]}; everything mode asks a grid "
-        f"of {asked.points_per_side} x {asked.points_per_side} points, without limits. Each is a process of its own. "
-        f"{'A quick run: fewer rounds, no torch.compile, no 64 prompts. ' if asked.quick else ''}{run.created}; "
-        + ", ".join(f"{name} {version}" for name, version in run.tools.items())
-        + "."
-    )
-
-
-def _machine(run: Run) -> str:
-    one = run.machine
-    return f"{one.processor}, {one.cores} cores, {one.memory_gb} GB, {one.system} {one.architecture}" + (
-        f" ({', '.join(one.instructions)})" if one.instructions else ""
-    )
-
-
-def _speed(run: Run) -> Iterator[str]:
-    stages = [stage for stage in run.stages if any(stage.name in entry.stages for entry in run.entries)]
-    yield from table(
-        ["", *(f"{stage.what}, {_rounds(run, stage.name)} rounds" for stage in stages)],
-        [[f"`{entry.name}`", *(full(claim(run, entry, stage.name)) for stage in stages)] for entry in run.entries],
-    )
-
-
-def _rounds(run: Run, stage: str) -> int:
-    return max((len(entry.stages[stage].seconds) for entry in run.entries if stage in entry.stages), default=0)
-
-
 def full(one: Claim | None) -> str:
     """Return "210* (205 - 214), 0.42x (0.41 - 0.43)"."""
     if one is None:
@@ -114,21 +54,107 @@ def full(one: Claim | None) -> str:
     return f"{text}, {one.ratio:.2f}x ({one.ratio_interval[0]:.2f} - {one.ratio_interval[1]:.2f})"
 
 
-def _costs(run: Run) -> Iterator[str]:
-    head = ["", "mean IoU", "worst", "harsh mean", "evaluated by", "to the first mask, s", "of it imports, opening"]
-    yield from table(
-        [*head, "peak memory, MB", "on disk, MB", "over the wire, MB"],
-        [[f"`{entry.name}`", *_scores(entry), *_opening(entry), *_sizes(entry)] for entry in run.entries],
+def machine_text(run: Run) -> str:
+    one = run.machine
+    return f"{one.processor}, {one.cores} cores, {one.memory_gb} GB, {one.system} {one.architecture}" + (
+        f" ({', '.join(one.instructions)})" if one.instructions else ""
+    )
+
+
+def conditions(run: Run) -> tuple[str, ...]:
+    """Return sentences on how the run was made."""
+    asked = run.request
+    threads = f"{asked.threads} thread{'s' if asked.threads > 1 else ''}"
+    disturbance = run.disturbance.sentence()
+    return (
+        f"{threads}, at most {asked.rounds} rounds, turn by turn, each in a process of its own, after {asked.warmups} "
+        f"of each that do not count. {disturbance[0].upper()}{disturbance[1:]}",
+        f"The picture is {asked.picture}, {asked.picture_hw[1]}x{asked.picture_hw[0]}; everything mode asks a grid of "
+        f"{asked.points_per_side} x {asked.points_per_side} points, without limits."
+        + (" A quick run: fewer rounds, no torch.compile, no 64 prompts." if asked.quick else ""),
+    )
+
+
+def speed_grids(run: Run) -> tuple[Grid, ...]:
+    """Return a grid for each stage that was timed."""
+    stages = [stage for stage in run.stages if any(stage.name in entry.stages for entry in run.entries)]
+    return tuple(
+        Grid(
+            f"{stage.what[0].upper()}{stage.what[1:]}, {_rounds(run, stage.name)} rounds",
+            ("", "ms", "interval", f"by {run.baseline}", "interval"),
+            tuple((entry.name, *_speed_cells(claim(run, entry, stage.name))) for entry in run.entries),
+        )
+        for stage in stages
+    )
+
+
+def _rounds(run: Run, stage: str) -> int:
+    return max((len(entry.stages[stage].seconds) for entry in run.entries if stage in entry.stages), default=0)
+
+
+def _speed_cells(one: Claim | None) -> tuple[str, str, str, str]:
+    if one is None:
+        return NONE, NONE, NONE, NONE
+    low, high = (format_ms(value) for value in one.ms_interval)
+    own = f"{format_ms(one.ms)}{'' if one.steady else '*'}", f"{low} - {high}"
+    if one.ratio is None or one.ratio_interval is None:
+        return *own, "1", ""
+    return *own, f"{one.ratio:.2f}x", f"{one.ratio_interval[0]:.2f} - {one.ratio_interval[1]:.2f}"
+
+
+def overview_grid(run: Run) -> Grid:
+    """Return one row for each: every speed by the baseline's, with the accuracy beside it."""
+    stages = [stage for stage in run.stages if any(stage.name in entry.stages for entry in run.entries)]
+    head = ("", *(SHORT[stage.name] for stage in stages), "mean IoU", "worst IoU")
+    return Grid(
+        f"Median milliseconds and ratio to {run.baseline}",
+        head,
+        tuple(
+            (
+                entry.name,
+                *(short(claim(run, entry, stage.name)) for stage in stages),
+                _scores(entry)[0],
+                _scores(entry)[2],
+            )
+            for entry in run.entries
+        ),
+    )
+
+
+SHORT = {
+    "encoder": "encoder",
+    "decoder_1": "1 prompt",
+    "decoder_8": "8 prompts",
+    "decoder_64": "64 prompts",
+    "click": "click",
+    "new_picture": "new picture and click",
+    "everything": "everything",
+}
+
+
+def cost_grid(run: Run) -> Grid:
+    head = ("", "mean IoU", "p5", "worst", "harsh mean", "to the first mask, s", "of it start, opening")
+    return Grid(
+        "Accuracy, and what opening takes",
+        (*head, "peak memory, MB", "on disk, MB", "over the wire, MB", "accuracy by"),
+        tuple((entry.name, *_scores(entry), *_opening(entry), *_sizes(entry), _origin(entry)) for entry in run.entries),
     )
 
 
 def _scores(entry: Entry) -> tuple[str, ...]:
     if entry.scores is None:
-        return NONE, NONE, NONE, entry.scores_note
+        return NONE, NONE, NONE, NONE
     found = entry.scores
     harsh = NONE if found.harsh_mean_iou is None else format_iou(found.harsh_mean_iou)
-    by = f"{found.evaluated_by}, {found.prompts} prompts, {found.origin}"
-    return format_iou(found.mean_iou), format_iou(found.worst_iou), harsh, by
+    return format_iou(found.mean_iou), format_iou(found.p5_iou), format_iou(found.worst_iou), harsh
+
+
+def _origin(entry: Entry) -> str:
+    """Return whose numbers the scores are, and what ran the graphs."""
+    found = entry.scores
+    if found is None:
+        return entry.scores_note
+    return f"{found.origin}: {found.evaluated_by.split('-')[0].rstrip('(')}, {found.prompts} prompts"
 
 
 def _opening(entry: Entry) -> tuple[str, ...]:
@@ -136,7 +162,7 @@ def _opening(entry: Entry) -> tuple[str, ...]:
     if seconds is None or peak is None:
         return NONE, NONE, NONE
     typical = sorted(entry.openings, key=lambda one: one.to_first_mask)[len(entry.openings) // 2]
-    return f"{seconds:.2f}", f"{typical.import_seconds:.2f}, {typical.open_seconds:.2f}", f"{peak / 1e6:.0f}"
+    return f"{seconds:.2f}", f"{typical.start_seconds:.2f}, {typical.open_seconds:.2f}", f"{peak / 1e6:.0f}"
 
 
 def _sizes(entry: Entry) -> tuple[str, str]:
@@ -146,37 +172,84 @@ def _sizes(entry: Entry) -> tuple[str, str]:
     return f"{entry.size.disk_bytes / 1e6:.1f}", wire
 
 
-def _rooflines(run: Run) -> Iterator[str]:
-    if not run.rooflines:
-        return
-    yield "## How close to the machine's own speed"
-    yield ""
-    for one in run.rooflines:
-        reached = one.gflop / (one.milliseconds / 1e3)
-        yield (
-            f"`{one.name}`, {one.engine}: {one.gflop:.1f} GFLOP in {one.milliseconds:.0f} ms, {reached:.0f} GFLOP/s, "
-            f"{reached / one.peak_gflops:.0%} of the {one.peak_gflops:.0f} that {one.peak_what} reaches."
+def step_grid(run: Run) -> Grid | None:
+    """Return what each step brought, for the stages where steps are told; None where there is no chain."""
+    known = {stage: _ratios(run, stage) for stage in STEPS}
+    rows = tuple(
+        (
+            f"{chain.engine}: {step.label}",
+            step.entry,
+            *(known[stage].get((chain.engine, step.entry), NONE) for stage in STEPS),
+            NONE if step.gain is None else f"{step.gain:.2f}",
         )
-        yield ""
-        yield from table(
-            ["operation", "calls", "ms", "share of the time", "GFLOP", "GFLOP/s", "of the best product"],
-            [
-                [
-                    kind.op,
-                    str(kind.calls),
-                    f"{kind.milliseconds:.1f}",
-                    f"{kind.milliseconds / one.milliseconds:.0%}",
-                    f"{kind.gflop:.2f}" if kind.gflop else NONE,
-                    f"{kind.gflop / kind.milliseconds * 1e3:.0f}" if kind.gflop else NONE,
-                    f"{kind.gflop / kind.milliseconds * 1e3 / one.peak_gflops:.0%}" if kind.gflop else NONE,
-                ]
-                for kind in one.kinds
-            ],
-        )
-        yield ""
+        for chain in chains(run, STEPS[0])
+        for step in chain.steps
+    )
+    head = ("step", "measured on", *(SHORT[stage] for stage in STEPS), "encoder, times as fast as the step before")
+    return Grid(f"What each step brought, by {run.baseline}", head, rows) if rows else None
 
 
-def _options(entry: Entry) -> str:
+def _ratios(run: Run, stage: str) -> dict[tuple[str, str], str]:
+    return {(chain.engine, step.entry): f"{step.ratio:.2f}x" for chain in chains(run, stage) for step in chain.steps}
+
+
+def ablation_grids(run: Run) -> tuple[Grid, ...]:
+    """Return what each technique of a bundle's quantization is worth, as its search measured it, not this run."""
+    return tuple(
+        Grid(
+            f"What each technique of {name} is worth ({record.component}, by {record.engine}; not of this run)",
+            ("", "mean IoU", "worst", "harsh mean", "time by the float graph's"),
+            tuple(
+                (
+                    row.label,
+                    format_iou(row.stable_mean),
+                    format_iou(row.stable_worst),
+                    format_iou(row.harsh_mean),
+                    NONE if row.latency_ratio is None else f"{row.latency_ratio:.2f}x",
+                )
+                for row in record.ablation
+            ),
+        )
+        for name, records in run.searches.items()
+        for record in records
+        if record.ablation
+    )
+
+
+def roofline_text(run: Run, one: Roofline) -> str:
+    ideal = sum(1e3 * kind.gflop / peak.gflops for kind in one.kinds if (peak := run.peak(kind.dtype)))
+    return (
+        f"{one.gflop:.1f} GFLOP in {one.milliseconds:.0f} ms, {one.gflop / one.milliseconds * 1e3:.0f} GFLOP/s; at the "
+        f"best products' speed it would be {ideal:.0f} ms, {ideal / one.milliseconds:.0%} of what it takes."
+    )
+
+
+def peak_text(run: Run) -> str:
+    return "; ".join(f"{one.dtype}: {one.gflops:.0f} GFLOP/s, {one.what}" for one in run.peaks)
+
+
+def kinds_grid(run: Run, one: Roofline) -> Grid:
+    head = ("operation", "dtype", "calls", "ms", "of the time", "GFLOP", "GFLOP/s", "of the best product")
+    return Grid(f"{one.name}: by kind of operation", head, tuple(_layer_row(run, one, kind) for kind in one.kinds))
+
+
+def layers_grid(run: Run, one: Roofline) -> Grid:
+    head = ("layer", "dtype", "calls", "ms", "of the time", "GFLOP", "GFLOP/s", "of the best product")
+    return Grid(f"{one.name}: the longest layers", head, tuple(_layer_row(run, one, layer) for layer in one.layers))
+
+
+def _layer_row(run: Run, roofline: Roofline, one: LayerTime) -> tuple[str, ...]:
+    share = f"{one.milliseconds / roofline.milliseconds:.1%}"
+    start = (f"{one.op} {one.name}".strip(), one.dtype, str(one.calls), format_ms(one.milliseconds), share)
+    if not one.gflop:
+        return *start, NONE, NONE, NONE
+    peak = run.peak(one.dtype)
+    reached = NONE if peak is None else f"{one.gflops / peak.gflops:.0%}"
+    return *start, f"{one.gflop:.2f}", f"{one.gflops:.0f}", reached
+
+
+def options_text(entry: Entry) -> tuple[str, ...]:
+    """Return a sentence for each component: what its session says that it uses."""
     said = []
     for component, report in entry.engines.items():
         options = ", ".join(f"{name}={value}" for name, value in report.options.items())
@@ -185,11 +258,11 @@ def _options(entry: Entry) -> str:
             f"{component}: {report.engine} {report.version} on {report.device}, {report.compute_precision}, {threads}"
             + (f", {options}" if options else "")
         )
-    return f"- `{entry.name}`: {'; '.join(said)}"
+    return tuple(said)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Yield the lines of a Markdown table; the first column is text, the others are numbers."""
+    """Yield the lines of a Markdown table."""
     yield f"| {' | '.join(head)} |"
     yield f"|---|{'---:|' * (len(head) - 1)}"
     for row in rows:

@@ -18,23 +18,23 @@ from typing import TextIO
 
 import msgspec
 
-STARTED = time.perf_counter()
-
-from ..contract import EngineReport  # noqa: E402 - what is imported from here on is timed
-from ..errors import SamExportError  # noqa: E402
-from ..memory import keep_freed_memory  # noqa: E402
-from ..runtimes import Segmenter  # noqa: E402
-from .contestants import Contestant, open_contestant  # noqa: E402
-from .peak_memory import peak_bytes  # noqa: E402
-from .run_record import Opening  # noqa: E402
+from ..contract import EngineReport
+from ..errors import SamExportError
+from ..memory import keep_freed_memory
+from ..runtimes import Segmenter
+from .contestants import Contestant, open_contestant
+from .peak_memory import peak_bytes
+from .run_record import Opening
 
 
 class WorkerRequest(msgspec.Struct, frozen=True):
-    """`picture`: a `.npy` of [H, W, 3] uint8. `points_per_side`: of the grid of everything mode."""
+    """`picture`: a `.npy` of [H, W, 3] uint8. `points_per_side`: of the grid of everything mode. `spawned_at`: seconds
+    since the epoch when the process was started."""
 
     contestant: Contestant
     picture: str
     points_per_side: int
+    spawned_at: float = 0.0
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -55,6 +55,7 @@ class Timed(msgspec.Struct, frozen=True):
 
 def serve(request: WorkerRequest, commands: TextIO, answers: TextIO) -> None:
     """Open the contestant, say so, and answer commands until there are no more."""
+    start_seconds = time.time() - request.spawned_at
     imported = time.perf_counter()
     if request.contestant.kind == "pytorch":
         keep_freed_memory()  # as `sam-export` does for itself; PyTorch alone hands large tensors back at each call
@@ -67,7 +68,7 @@ def serve(request: WorkerRequest, commands: TextIO, answers: TextIO) -> None:
     except SamExportError as exc:
         _say(answers, Ready(error=str(exc)))
         return
-    opening = Opening(imported - STARTED, opened - imported, ended - opened, peak_bytes())
+    opening = Opening(start_seconds, opened - imported, ended - opened, peak_bytes())
     _say(answers, Ready(opening, segmenter.reports))
     for line in commands:
         _say(answers, _timed(stages[line.strip()]))

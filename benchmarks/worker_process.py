@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TypeVar
@@ -72,7 +73,6 @@ def started(request: WorkerRequest) -> Iterator[Worker]:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sam-export-")))
         complaints = stack.enter_context(tempfile.TemporaryFile())
-        (folder / "request.json").write_bytes(msgspec.json.encode(request))
         process = stack.enter_context(_process(request, folder, complaints))
         stack.callback(process.kill)
         yield Worker(request, process, complaints)
@@ -86,6 +86,8 @@ def _process(request: WorkerRequest, folder: Path, complaints: IO[bytes]) -> sub
         "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"),
         "TORCHINDUCTOR_FREEZING": "1",
     }
+    said = msgspec.structs.replace(request, spawned_at=time.time())
+    (folder / "request.json").write_bytes(msgspec.json.encode(said))
     return subprocess.Popen(  # noqa: S603 - no shell, our own words
         [sys.executable, "-P", "-m", MODULE, str(folder / "request.json")],
         env={**os.environ, **own},

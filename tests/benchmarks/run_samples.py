@@ -11,6 +11,7 @@ from sam_export.benchmarks.run_record import (
     Kind,
     LayerTime,
     Opening,
+    Peak,
     Request,
     Roofline,
     Run,
@@ -50,18 +51,19 @@ def sample_run() -> Run:
             Roofline(
                 "lite_medsam-onnx-fp32",
                 "onnxruntime",
-                "fp32",
-                260.0,
-                "a product of 1024 x 1024 matrices in onnxruntime",
                 430.0,
                 (
-                    LayerTime("Gemm", 60, 230.0, 48.0),
-                    LayerTime("Conv", 20, 100.0, 22.0),
-                    LayerTime("Gelu", 20, 60.0, 0.0),
+                    LayerTime("Gemm", "", "fp32", 60, 230.0, 48.0),
+                    LayerTime("Conv", "", "fp32", 20, 100.0, 22.0),
+                    LayerTime("Gelu", "", "fp32", 20, 60.0, 0.0),
                 ),
-                (LayerTime("layers.1.mlp.fc1", 1, 20.0, 4.0), LayerTime("neck.0", 1, 12.0, 2.0)),
+                (
+                    LayerTime("Gemm", "layers.1.mlp.fc1", "fp32", 1, 20.0, 4.0),
+                    LayerTime("Conv", "neck.0", "fp32", 1, 12.0, 2.0),
+                ),
             ),
         ),
+        peaks=(Peak("fp32", 260.0, "MatMul of 1024 x 1024 in onnxruntime"),),
     )
 
 

@@ -13,11 +13,12 @@ from sam_export.benchmarks.bench import BenchRequest, run_bench
 from sam_export.benchmarks.bench_files import write_run
 from sam_export.benchmarks.claims import claim
 from sam_export.benchmarks.compare_runs import compared
-from sam_export.benchmarks.lineup import EAGER
+from sam_export.benchmarks.lineup_names import EAGER
 from sam_export.benchmarks.machine import Disturbance
+from sam_export.benchmarks.markdown import markdown
 from sam_export.benchmarks.run_record import Entry, Run, encode_run, read_run
 from sam_export.benchmarks.scores import UNTRAINED
-from sam_export.benchmarks.tables import markdown, summary
+from sam_export.benchmarks.tables import summary
 from sam_export.cli import main
 from sam_export.errors import RequestError
 from sam_export.models import untrained

@@ -1,0 +1,266 @@
+"""How close an encoder comes to the best matrix product of this machine, operation by operation.
+
+    python -m sam_export.benchmarks.roofline REQUEST.json RESULT.json
+
+onnxruntime's profiler and OpenVINO's counters time every operation; its work is counted from its shapes. Both slow a
+run down a little, so that the operations' sum is told, and never the run's own time.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from ..contract import Array
+from ..optional import import_openvino, import_optional
+from .run_record import LayerTime, Peak
+
+RUNS = 5
+# Square products: small enough for caches, and large enough to hide what a call costs.
+SIDES = (512, 1024, 2048)
+# onnxruntime's operations that multiply 8-bit integers, whatever their inputs are.
+INTEGER_OPS = (
+    "QLinearConv",
+    "QLinearMatMul",
+    "QGemm",
+    "MatMulInteger",
+    "MatMulIntegerToFloat",
+    "DynamicQuantizeMatMul",
+    "ConvInteger",
+)
+HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+DTYPES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "u8": "int8", "i8": "int8"}
+
+
+class RooflineRequest(msgspec.Struct, frozen=True):
+    """An encoder's graph, or none: then the machine's best products are sought on the engines named."""
+
+    engine: str = ""
+    graph: str = ""
+    image_hw: tuple[int, int] = (0, 0)
+    compute_precision: str = "fp32"
+    threads: int = 1
+    peaks_of: tuple[str, ...] = ()
+
+
+class RooflineResult(msgspec.Struct, frozen=True):
+    layers: tuple[LayerTime, ...] = ()
+    peaks: tuple[Peak, ...] = ()
+
+
+def run(request: RooflineRequest) -> RooflineResult:
+    if request.peaks_of:
+        return RooflineResult(peaks=_best(_peaks(request)))
+    image = np.random.default_rng(0).integers(0, 256, (1, 3, *request.image_hw)).astype(np.float32)
+    profile = _profile_openvino if request.engine == "openvino" else _profile_onnxruntime
+    return RooflineResult(layers=tuple(profile(request, image)))
+
+
+def _profile_onnxruntime(request: RooflineRequest, image: Array) -> Iterable[LayerTime]:
+    ort = import_optional("onnxruntime", purpose="profiling ONNX graphs", extra="runtime")
+    settings = ort.SessionOptions()
+    settings.log_severity_level = 3
+    settings.intra_op_num_threads = request.threads
+    with tempfile.TemporaryDirectory(prefix="sam-export-") as folder:
+        settings.enable_profiling, settings.profile_file_prefix = True, str(Path(folder) / "profile")
+        session = ort.InferenceSession(request.graph, settings, providers=["CPUExecutionProvider"])
+        for _ in range(RUNS + 1):
+            session.run(None, {"image": image})
+        events = msgspec.json.decode(Path(session.end_profiling()).read_bytes())
+    return layers_of_profile(events)
+
+
+def layers_of_profile(events: Sequence[Mapping[str, object]]) -> list[LayerTime]:
+    """Return a layer for each node of onnxruntime's profile, its time the median over runs."""
+    times: dict[str, list[float]] = {}
+    nodes: dict[str, LayerTime] = {}
+    for event in events:
+        name, said = str(event["name"]), event.get("args")
+        if event.get("cat") != "Node" or not name.endswith("_kernel_time") or not isinstance(said, Mapping):
+            continue
+        key = f"{said['node_index']} {name}"
+        duration = event["dur"]
+        assert isinstance(duration, int | float)
+        times.setdefault(key, []).append(duration / 1e3)
+        op = str(said["op_name"])
+        shapes = [_shapes(said.get(side)) for side in ("input_type_shape", "output_type_shape")]
+        dtype = "int8" if op in INTEGER_OPS else "fp32"
+        nodes[key] = LayerTime(op, name.removesuffix("_kernel_time"), dtype, 1, 0.0, gflop(op, *shapes))
+    return [replace(node, milliseconds=statistics.median(times[key])) for key, node in nodes.items()]
+
+
+def _shapes(said: object) -> list[list[int]]:
+    if not isinstance(said, list):
+        return []
+    return [shape for one in said for shape in one.values()]
+
+
+def gflop(op: str, inputs: Sequence[Sequence[int]], outputs: Sequence[Sequence[int]]) -> float:
+    """Return the work of one product, two operations for each multiplied pair; 0 for what multiplies none.
+
+    A product's depth is its first input's last axis: what it is multiplied with may be packed away, and not told.
+    """
+    if not inputs or not outputs:
+        return 0.0
+    out = math.prod(outputs[0])
+    if "Conv" in op:
+        # Weights are [O, I / groups, kh, kw]; OpenVINO puts the groups first.
+        weights = next((shape for shape in inputs[1:] if len(shape) >= 4), None)
+        return 0.0 if weights is None else 2e-9 * out * math.prod(weights[-3:])
+    if "MatMul" in op or "Gemm" in op or op.startswith("FullyConnected"):
+        return 2e-9 * out * inputs[0][-1]
+    return 0.0
+
+
+def _profile_openvino(request: RooflineRequest, image: Array) -> Iterable[LayerTime]:
+    openvino = import_openvino(purpose="profiling OpenVINO graphs", extra="runtime-openvino")
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(request.graph), "CPU", _settings(request))
+    infer = compiled.create_infer_request()
+    times: dict[str, list[float]] = {}
+    for turn in range(RUNS + 1):
+        infer.infer({0: image})
+        for one in infer.get_profiling_info() if turn else ():
+            times.setdefault(one.node_name, []).append(one.real_time.total_seconds() * 1e3)
+    for node in compiled.get_runtime_model().get_ordered_ops():
+        name = node.get_friendly_name()
+        milliseconds = statistics.median(times.get(name, [0.0]))
+        if milliseconds > 0:
+            yield _openvino_layer(node, name, milliseconds)
+
+
+def _settings(request: RooflineRequest) -> dict[str, object]:
+    return {
+        "PERF_COUNT": True,
+        "INFERENCE_PRECISION_HINT": HINTS[request.compute_precision],
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": request.threads,
+    }
+
+
+def _openvino_layer(node: object, name: str, milliseconds: float) -> LayerTime:
+    inputs = [_static(node.input(index)) for index in range(node.get_input_size())]  # type: ignore[attr-defined]
+    outputs = [_static(node.output(index)) for index in range(node.get_output_size())]  # type: ignore[attr-defined]
+    said = {key: str(value.astype(str)) for key, value in node.get_rt_info().items() if key in RT_INFO}  # type: ignore[attr-defined]
+    op = said.get("layerType", "")
+    is_attention = "Softmax" in said.get("originalLayersNames", "") and sum(len(shape) == 4 for shape in inputs) >= 3
+    work = attention_gflop(inputs) if is_attention else gflop(op, inputs, outputs)
+    dtype = DTYPES.get(said.get("runtimePrecision", ""), "fp32")
+    return LayerTime("Attention" if is_attention else op, name, dtype, 1, milliseconds, work)
+
+
+RT_INFO = ("layerType", "originalLayersNames", "runtimePrecision")
+
+
+def _static(port: object) -> list[int]:
+    shape = port.get_partial_shape()  # type: ignore[attr-defined]
+    return list(shape.to_shape()) if shape.is_static else []
+
+
+def attention_gflop(inputs: Sequence[Sequence[int]]) -> float:
+    """Return the work of both products of a fused attention: query [B, h, N, d], key in either order, value."""
+    query, key = [shape for shape in inputs if len(shape) == 4][:2]
+    batch, heads, queries, depth = query
+    keys = math.prod(key[-2:]) // depth
+    return 4e-9 * batch * heads * queries * keys * depth
+
+
+def _peaks(request: RooflineRequest) -> Iterable[Peak]:
+    for engine in request.peaks_of:
+        for side in SIDES:
+            yield from (_openvino_peaks if engine == "openvino" else _onnxruntime_peaks)(side, request.threads)
+
+
+def _best(peaks: Iterable[Peak]) -> tuple[Peak, ...]:
+    best: dict[str, Peak] = {}
+    for one in peaks:
+        if one.dtype not in best or one.gflops > best[one.dtype].gflops:
+            best[one.dtype] = one
+    return tuple(best.values())
+
+
+def _reached(run_once: Callable[[], object], side: int) -> float:
+    """Return GFLOP/s of the fastest of many calls: what the machine can do, not what it does on average."""
+    run_once()
+    seconds = []
+    until = time.perf_counter() + 0.6
+    while time.perf_counter() < until or len(seconds) < RUNS:
+        started = time.perf_counter()
+        run_once()
+        seconds.append(time.perf_counter() - started)
+    return 2e-9 * side**3 / min(seconds)
+
+
+def _onnxruntime_peaks(side: int, threads: int) -> Iterable[Peak]:
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    ort = import_optional("onnxruntime", purpose="measuring products", extra="runtime")
+    settings = ort.SessionOptions()
+    settings.intra_op_num_threads = threads
+    random = np.random.default_rng(0)
+    for dtype, op, values, kind in (
+        ("fp32", "MatMul", random.standard_normal((side, side)).astype(np.float32), TensorProto.FLOAT),
+        ("int8", "MatMulInteger", random.integers(-127, 127, (side, side)).astype(np.int8), TensorProto.UINT8),
+    ):
+        out = TensorProto.FLOAT if dtype == "fp32" else TensorProto.INT32
+        graph = helper.make_graph(
+            [helper.make_node(op, ["x", "w"], ["y"])],
+            "product",
+            [helper.make_tensor_value_info("x", kind, [side, side])],
+            [helper.make_tensor_value_info("y", out, [side, side])],
+            [numpy_helper.from_array(values, "w")],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        session = ort.InferenceSession(model.SerializeToString(), settings, providers=["CPUExecutionProvider"])
+        x = np.abs(values).astype(helper.tensor_dtype_to_np_dtype(kind))
+        what = f"{op} of {side} x {side} in onnxruntime"
+        yield Peak(dtype, _reached(lambda session=session, x=x: session.run(None, {"x": x}), side), what)
+    assert onnx
+
+
+def _openvino_peaks(side: int, threads: int) -> Iterable[Peak]:
+    openvino = import_openvino(purpose="measuring products", extra="runtime-openvino")
+    core = openvino.Core()
+    has = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    wanted = [("fp32", "f32"), *([("bf16", "bf16")] if "BF16" in has else []), ("int8", "f32")]
+    x = np.random.default_rng(0).standard_normal((side, side)).astype(np.float32)
+    for dtype, hint in wanted:
+        config = {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads}
+        compiled = core.compile_model(_product(openvino, x, integer=dtype == "int8"), "CPU", config)
+        infer = compiled.create_infer_request()
+        what = f"a product of {side} x {side} in OpenVINO"
+        yield Peak(dtype, _reached(lambda infer=infer: infer.infer({0: x}, share_inputs=True), side), what)
+
+
+def _product(openvino: object, weights: Array, *, integer: bool) -> object:
+    from openvino import opset13 as ops
+
+    x = ops.parameter(weights.shape, np.float32, name="x")
+    w = ops.constant(weights.T.copy())
+    if integer:
+        x_grid = (ops.constant(np.float32(value)) for value in (-4.0, 4.0, -4.0, 4.0))
+        w_grid = (ops.constant(np.float32(value)) for value in (-4.0, 4.0, -4.0, 4.0))
+        product = ops.matmul(ops.fake_quantize(x, *x_grid, 256), ops.fake_quantize(w, *w_grid, 255), False, True)
+    else:
+        product = ops.matmul(x, w, False, True)
+    return openvino.Model([product], [x])  # type: ignore[attr-defined]
+
+
+def main() -> None:
+    request = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=RooflineRequest)
+    Path(sys.argv[2]).write_bytes(msgspec.json.encode(run(request)))
+
+
+if __name__ == "__main__":
+    main()
