@@ -7,9 +7,11 @@ OUT ?= dist
 MODEL := lite_medsam
 TARGETS := onnx openvino coreml
 PICTURE = $(shell $(BIN)/python -c 'import pathlib, skimage; print(pathlib.Path(skimage.__file__).parent / "data/coins.png")')
+BENCHED := $(foreach target,onnx openvino,$(foreach precision,fp32 int8,$(OUT)/bench/$(MODEL)-$(target)-$(precision)))
+BENCH_PEERS := quantize_dynamic nncf_default
 BOXES := --box 250,172,296,218 --box 255,34,297,74 --box 189,169,237,218 --box 84,106,123,148 --box 24,172,66,216 --box 310,14,366,70
 
-.PHONY: demo page test test-fast check lint types wheel clean help
+.PHONY: bench demo page test test-fast check lint types wheel clean help
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -29,6 +31,10 @@ demo: $(INSTALLED)  ## export the default model to every target at fp32 and fp16
 page:  ## build the demo page that `sam-export serve` shows
 	npm ci --prefix runtimes/web --no-audit --no-fund
 	npm run build --prefix runtimes/web/demo -- --outDir $(CURDIR)/sam_export/server/page
+
+bench: $(INSTALLED)  ## measure the default model on this machine beside its peers, write docs/benchmark
+	$(BIN)/sam-export $(MODEL) --target onnx openvino --precision fp32 int8 --overwrite -o $(OUT)/bench
+	$(BIN)/sam-export bench $(BENCHED) --peers $(BENCH_PEERS) -o docs/benchmark
 
 test: $(INSTALLED)  ## run the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile

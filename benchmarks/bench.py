@@ -223,18 +223,29 @@ def _entry(timing: Timing, field: Field, suite: Suite | None, progress: Progress
 
 
 def _scores(one: Contestant, given: Given | None, suite: Suite | None, progress: Progress) -> tuple[Scores | None, str]:
+    """Return the scores, or why there are none."""
     if given is not None and one.compute_precision is None:
         return scores_of_bundle(given.manifest.variants[0].accuracy), ""
     if suite is None:
         return None, NOT_IN_QUICK
     if one.name == EAGER:
         return reference_scores(suite), ""
-    if one.compiled:
-        return None, "not measured: each number of points would be compiled anew"
+    reason = _unscored(one)
+    if reason is not None:
+        return None, reason
     try:
         return measured_scores(one, suite, progress), ""
     except SamExportError as exc:
         return None, str(exc)
+
+
+def _unscored(one: Contestant) -> str | None:
+    """Return why the masks are not compared; None if they are."""
+    if one.compiled:
+        return "not measured: each number of points would be compiled anew"
+    if one.kind == "peer" and read_graphs(Path(one.path)).form == "optimum":
+        return "its weights are random"
+    return None
 
 
 def _size(one: Contestant, given: Given | None) -> Size | None:

@@ -37,7 +37,8 @@ class Peer:
 def peer(name: str, folder: Path) -> Peer:
     """Return a peer, its environment made in `folder` unless it is there already, from the same requirements.
 
-    A peer without a `requirements.txt` runs in this environment.
+    A peer without a `requirements.txt` runs in this environment. What is in `no-deps.txt` is installed last and without
+    what it asks for, where that would be another torch than the pinned one.
 
     Raises:
         RequestError: this is not a source tree, where alone peers are.
@@ -50,7 +51,7 @@ def peer(name: str, folder: Path) -> Peer:
     if not requirements.is_file():
         return Peer(Path(sys.executable), source / "run.py")
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    made = folder / f".{name}-{script_hash(requirements)}"
+    made = folder / f".{name}-{script_hash(requirements, source / 'no-deps.txt')}"
     if not made.exists():
         venv.create(folder, with_pip=True, clear=True)
         install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -58,6 +59,9 @@ def peer(name: str, folder: Path) -> Peer:
         if PROJECT in requirements.read_text().splitlines():
             asked += ["--constraint", str(ROOT / "constraints.txt"), f"{ROOT}[export]"]
         run_process([*install, *asked], name)
+        without = source / "no-deps.txt"
+        if without.is_file():
+            run_process([*install, "--no-deps", "-r", str(without)], name)
         made.touch()
     return Peer(python, source / "run.py")
 

@@ -26,6 +26,8 @@ from .peer_environment import Peer, peer, script_hash
 from .peer_graphs import GRAPHS_NAME, PLAIN, Form, PeerGraphs
 from .plain_modules import plain_modules
 
+SCRIPT_FILES = ("run.py", "requirements.txt", "no-deps.txt")
+
 
 @dataclass(frozen=True)
 class PeerKind:
@@ -104,7 +106,7 @@ def make_graphs(name: str, source: Source, folder: Path) -> Path:
     """
     kind = PEERS[name]
     plain = make_graphs(PLAIN, source, folder) if kind.from_plain else None
-    written = script_hash(*(PEER_FOLDER / name / file for file in ("run.py", "requirements.txt")))
+    written = script_hash(*(PEER_FOLDER / name / file for file in SCRIPT_FILES))
     # What is made of the plain graphs lies beside them, and those depend on this project's modules, too.
     key = f"{name}-{written}" + ("" if plain is None else f"-{script_hash(plain / 'image_encoder.onnx')}")
     out = folder / "graphs" / source.key / key

@@ -24,6 +24,7 @@ FACE = {
     "errors",
     "verification",
     "manifest",
+    "memory",
     "bundle",
     "bundle_files",
     "optional",

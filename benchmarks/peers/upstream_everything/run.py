@@ -4,8 +4,7 @@
 
 Runs in an environment of its own, by name, and imports nothing of this project but its models. Prompt encoder, mask
 decoder, predictor and generator are those of the package segment-anything; the image encoder is the one that upstream
-does not have. Where torchvision cannot be imported (its binary must match torch's), four of its functions are replaced
-by plain ones: `batched_nms` and `box_area`, and `resize` and `to_pil_image`, which call Pillow as torchvision's do.
+does not have. Where torchvision cannot be imported, four of its functions are replaced (`stand_ins.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import json
 import resource
 import sys
 import time
-import types
 from pathlib import Path
 
 import numpy as np
@@ -22,53 +20,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import stand_ins
 
-def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
-    """Return the indices of the boxes that stay, the best first. All are of one class here."""
-    assert not idxs.any()
-    order = scores.argsort(descending=True, stable=True)
-    areas, kept = box_area(boxes), []
-    while len(order):
-        best, rest = order[0], order[1:]
-        kept.append(best)
-        overlap = torch.minimum(boxes[best, 2:], boxes[rest, 2:]) - torch.maximum(boxes[best, :2], boxes[rest, :2])
-        overlap = overlap.clamp(min=0).prod(dim=1)
-        order = rest[~(overlap / (areas[best] + areas[rest] - overlap) > iou_threshold)]
-    return torch.stack(kept) if kept else torch.zeros(0, dtype=torch.int64)
-
-
-def box_area(boxes: Tensor) -> Tensor:
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-
-
-def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    return image.resize(size[::-1], Image.Resampling.BILINEAR)
-
-
-def provide_torchvision() -> str:
-    """Return which torchvision is used: its own version, or that its four functions are replaced."""
-    try:
-        import torchvision
-    except (ImportError, RuntimeError):
-        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-            del sys.modules[name]
-    else:
-        return str(torchvision.__version__)
-    contents = {
-        "torchvision": {},
-        "torchvision.ops": {},
-        "torchvision.ops.boxes": {"batched_nms": batched_nms, "box_area": box_area},
-        "torchvision.transforms": {},
-        "torchvision.transforms.functional": {"resize": resize, "to_pil_image": Image.fromarray},
-    }
-    for name, functions in contents.items():
-        module = types.ModuleType(name)
-        vars(module).update(functions)
-        sys.modules[name] = module
-    return "replaced by plain functions"
-
-
-TORCHVISION = provide_torchvision()
+TORCHVISION = stand_ins.provide("torchvision", stand_ins.TORCHVISION)
 # Only now: they import torchvision, which stands in place by here.
 from segment_anything import SamAutomaticMaskGenerator  # noqa: E402
 from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer  # noqa: E402
