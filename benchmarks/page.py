@@ -94,7 +94,9 @@ def _figure(run: Run, bundles: list[Entry], stage: str, label: str) -> Figure | 
 
 
 def _view(run: Run, one: Roofline) -> RooflineView:
-    plots = (plot_roofline(run, one, "By kind of operation", one.kinds),)
-    plots += (plot_roofline(run, one, "The longest layers, one by one", one.layers[:PLOTTED_LAYERS]),)
+    plots = (
+        plot_roofline(run, one, "By kind of operation", one.kinds),
+        plot_roofline(run, one, "The longest layers, one by one", one.layers[:PLOTTED_LAYERS]),
+    )
     grids = (kinds_grid(run, one), layers_grid(run, one))
     return RooflineView(one.name, one.engine, roofline_text(run, one), plots, grids)

@@ -4,33 +4,31 @@
 
 All runs of a comparison are timed turn by turn; what counts is the ratio, round by round. `graphs` runs encoder and
 decoder with tensors that are ready; `calls` is `set_image` and `predict` with a box, masks in the picture's size
-included. The plain decoder is `torch.onnx.export` of the module at fp32, opset 17, no passes, on onnxruntime's CPU;
-its 64 calls give low-res logits only, ours give masks.
+included. The plain decoder is that of the peer `plain`, on onnxruntime's CPU; its 64 calls give low-res logits only,
+ours give masks.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import tempfile
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
-import torch
 
 from ..contract import Array, EngineOptions, ImageArray
 from ..manifest import read_manifest
-from ..models import SamModel, components, load
+from ..models import SamModel, load
 from ..runtimes import Segmenter, open_bundle
 from ..runtimes.preprocess import prepare_image
 from ..runtimes.prompts import check_prompts, decoder_feeds
 from ..runtimes.timing import Samples, measure, paired_ratio
+from .peer_graphs import PLAIN
+from .peer_making import Source, default_folder, make_graphs
+from .peer_sessions import open_peer
 
-OPSET = 17
 SIZES = ((512, 512), (1500, 2000))
 BATCH = 64
 Run = Callable[[], object]
@@ -68,9 +66,7 @@ def compare_predictions(bundle: Path, *, threads: int, rounds: int, model: SamMo
     segmenter = open_bundle(bundle, options=EngineOptions(threads=threads))
     used = segmenter.reports["mask_decoder"]
     found = [one for size in SIZES for one in _overheads(segmenter, size, rounds)]
-    with tempfile.TemporaryDirectory(prefix="sam-export-") as folder:
-        plain = _plain_decoder(model, Path(folder) / "plain.onnx", threads)
-        found.append(_many_boxes(segmenter, plain, max(3, rounds // 3)))
+    found.append(_many_boxes(segmenter, _plain_decoder(model, threads), max(3, rounds // 3)))
     return Report(bundle.name, f"{used.engine} {used.version}, {used.compute_precision}", threads, tuple(found))
 
 
@@ -152,29 +148,10 @@ def _feeds(segmenter: Segmenter, size: tuple[int, int], boxes: Array) -> dict[st
     return decoder_feeds(prompts, size, segmenter.preprocessing, segmenter.mask_rule)
 
 
-def _plain_decoder(model: SamModel, path: Path, threads: int) -> Callable[[Mapping[str, Array]], object]:
-    """Return the decoder as anyone gets it from `torch.onnx.export`."""
-    _, decoder = components(model)
-    names = decoder.contract.input_names
-    axes = {
-        spec.name: {place: axis for place, axis in enumerate(spec.shape) if isinstance(axis, str)}
-        for spec in decoder.contract.inputs
-    }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracer calls itself deprecated
-        torch.onnx.export(
-            decoder.module.eval(),
-            decoder.example_inputs,
-            path,
-            dynamo=False,
-            opset_version=OPSET,
-            input_names=list(names),
-            dynamic_axes={name: dynamic for name, dynamic in axes.items() if dynamic},
-        )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return lambda feeds: session.run(None, {name: feeds[name] for name in names})
+def _plain_decoder(model: SamModel, threads: int) -> Callable[[Mapping[str, Array]], object]:
+    """Return the decoder as anyone gets it from `torch.onnx.export`: the peer `plain`."""
+    folder = make_graphs(PLAIN, Source(model, None), default_folder())
+    return open_peer(folder, EngineOptions(threads=threads)).sessions["mask_decoder"].run
 
 
 def markdown(report: Report) -> str:

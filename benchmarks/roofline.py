@@ -15,7 +15,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -148,10 +151,10 @@ def _settings(request: RooflineRequest) -> dict[str, object]:
     }
 
 
-def _openvino_layer(node: object, name: str, milliseconds: float) -> LayerTime:
-    inputs = [_static(node.input(index)) for index in range(node.get_input_size())]  # type: ignore[attr-defined]
-    outputs = [_static(node.output(index)) for index in range(node.get_output_size())]  # type: ignore[attr-defined]
-    said = {key: str(value.astype(str)) for key, value in node.get_rt_info().items() if key in RT_INFO}  # type: ignore[attr-defined]
+def _openvino_layer(node: Any, name: str, milliseconds: float) -> LayerTime:
+    inputs = [_static(node.input(index)) for index in range(node.get_input_size())]
+    outputs = [_static(node.output(index)) for index in range(node.get_output_size())]
+    said = {key: str(value.astype(str)) for key, value in node.get_rt_info().items() if key in RT_INFO}
     op = said.get("layerType", "")
     is_attention = "Softmax" in said.get("originalLayersNames", "") and sum(len(shape) == 4 for shape in inputs) >= 3
     work = attention_gflop(inputs) if is_attention else gflop(op, inputs, outputs)
@@ -162,8 +165,8 @@ def _openvino_layer(node: object, name: str, milliseconds: float) -> LayerTime:
 RT_INFO = ("layerType", "originalLayersNames", "runtimePrecision")
 
 
-def _static(port: object) -> list[int]:
-    shape = port.get_partial_shape()  # type: ignore[attr-defined]
+def _static(port: Any) -> list[int]:
+    shape = port.get_partial_shape()
     return list(shape.to_shape()) if shape.is_static else []
 
 
@@ -192,7 +195,7 @@ def _best(peaks: Iterable[Peak]) -> tuple[Peak, ...]:
 def _reached(run_once: Callable[[], object], side: int) -> float:
     """Return GFLOP/s of the fastest of many calls: what the machine can do, not what it does on average."""
     run_once()
-    seconds = []
+    seconds: list[float] = []
     until = time.perf_counter() + 0.6
     while time.perf_counter() < until or len(seconds) < RUNS:
         started = time.perf_counter()
@@ -202,7 +205,6 @@ def _reached(run_once: Callable[[], object], side: int) -> float:
 
 
 def _onnxruntime_peaks(side: int, threads: int) -> Iterable[Peak]:
-    import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     ort = import_optional("onnxruntime", purpose="measuring products", extra="runtime")
@@ -225,8 +227,7 @@ def _onnxruntime_peaks(side: int, threads: int) -> Iterable[Peak]:
         session = ort.InferenceSession(model.SerializeToString(), settings, providers=["CPUExecutionProvider"])
         x = np.abs(values).astype(helper.tensor_dtype_to_np_dtype(kind))
         what = f"{op} of {side} x {side} in onnxruntime"
-        yield Peak(dtype, _reached(lambda session=session, x=x: session.run(None, {"x": x}), side), what)
-    assert onnx
+        yield Peak(dtype, _reached(partial(session.run, None, {"x": x}), side), what)
 
 
 def _openvino_peaks(side: int, threads: int) -> Iterable[Peak]:
@@ -240,12 +241,11 @@ def _openvino_peaks(side: int, threads: int) -> Iterable[Peak]:
         compiled = core.compile_model(_product(openvino, x, integer=dtype == "int8"), "CPU", config)
         infer = compiled.create_infer_request()
         what = f"a product of {side} x {side} in OpenVINO"
-        yield Peak(dtype, _reached(lambda infer=infer: infer.infer({0: x}, share_inputs=True), side), what)
+        yield Peak(dtype, _reached(partial(infer.infer, {0: x}, share_inputs=True), side), what)
 
 
-def _product(openvino: object, weights: Array, *, integer: bool) -> object:
-    from openvino import opset13 as ops
-
+def _product(openvino: ModuleType, weights: Array, *, integer: bool) -> Any:
+    ops = openvino.opset13
     x = ops.parameter(weights.shape, np.float32, name="x")
     w = ops.constant(weights.T.copy())
     if integer:
@@ -254,7 +254,7 @@ def _product(openvino: object, weights: Array, *, integer: bool) -> object:
         product = ops.matmul(ops.fake_quantize(x, *x_grid, 256), ops.fake_quantize(w, *w_grid, 255), False, True)
     else:
         product = ops.matmul(x, w, False, True)
-    return openvino.Model([product], [x])  # type: ignore[attr-defined]
+    return openvino.Model([product], [x])
 
 
 def main() -> None:
