@@ -17,7 +17,7 @@ def measured_size(files: Iterable[Path]) -> Size:
     """Return the size of the files together, each compressed on its own."""
     contents = [file.read_bytes() for file in files]
     try:
-        brotli = import_optional("brotli", purpose="the size over the wire", extra="bench")
+        brotli = import_optional("brotli", purpose="the size over the wire", extra="web")
     except MissingDependencyError:
         return Size(sum(map(len, contents)), None)
     wire = sum(min(len(content), len(brotli.compress(content, quality=QUALITY))) for content in contents)
