@@ -30,9 +30,9 @@ from .sizes import measured_size
 
 Progress = Callable[[str, int, int], None]
 LEAST_ROUNDS, MOST_ROUNDS = 3, 1000
-OPENINGS = 3
+OPENINGS = 2
 WARMUPS = 2
-POINTS_PER_SIDE = 8
+POINTS_PER_SIDE = 6
 # What a quick run takes of the seconds, and of the sides of the grid.
 QUICK_SHARE, QUICK_POINTS = 0.1, 4
 LEFT_OUT_IF_QUICK = ("decoder_64",)

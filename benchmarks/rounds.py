@@ -19,6 +19,8 @@ Progress = Callable[[str, int, int], None]
 LEAST_ROUNDS = 3
 # Seconds to the first mask above which an opening is not repeated: what `torch.compile` takes.
 SLOW_OPENING = 20.0
+# The share of a stage's seconds above which one call of each is warming up enough.
+LONG_WARMUP = 0.2
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,8 @@ class _Race:
         seconds: dict[str, list[float]] = {one.name: [] for one in running}
         for _ in range(self._plan.warmups):
             self._turn(stage, running, warmups)
+            if sum(values[-1] for values in warmups.values() if values) > LONG_WARMUP * stage.seconds:
+                break
         rounds = self._rounds(stage, warmups)
         self._foreign.start()
         own = 0.0

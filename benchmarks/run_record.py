@@ -31,13 +31,13 @@ class Stage:
 
 
 STAGES = (
-    Stage("encoder", "image encoder, on a prepared picture", 0, 80.0),
+    Stage("encoder", "image encoder, on a prepared picture", 0, 60.0),
     Stage("decoder_1", "mask decoder, 1 box", 1, 10.0),
-    Stage("decoder_8", "mask decoder, 8 boxes in one call", 8, 20.0),
+    Stage("decoder_8", "mask decoder, 8 boxes in one call", 8, 15.0),
     Stage("decoder_64", "mask decoder, 64 boxes in one call", 64, 40.0),
     Stage("click", "a box on an encoded picture, to the mask in the picture's size", 1, 12.0),
-    Stage("new_picture", "a new picture and a box, to the mask in the picture's size", 1, 40.0),
-    Stage("everything", "everything in a picture, a small grid of points", 64, 45.0),
+    Stage("new_picture", "a new picture and a box, to the mask in the picture's size", 1, 30.0),
+    Stage("everything", "everything in a picture, a small grid of points", 36, 40.0),
 )
 
 

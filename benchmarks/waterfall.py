@@ -9,6 +9,7 @@ from ..runtimes.timing import paired_ratio
 from .lineup_names import COMPILED, EAGER, PLAIN_OPENVINO
 from .run_record import Entry, Run
 
+FLOATS = ("fp32", "fp16", "bf16")
 STEPS: tuple[str, ...] = ("encoder", "decoder_1", "decoder_64")
 
 
@@ -45,21 +46,27 @@ def _pytorch(run: Run) -> list[tuple[str, Entry | None]]:
 
 
 def _onnx(run: Run) -> list[tuple[str, Entry | None]]:
-    return [("plain export", run.entry(run.baseline)), *_bundles(run, "onnx")]
+    return [("plain export", run.entry(run.baseline)), *_floats(run, "onnx"), *_quantized(run, "onnx")]
 
 
 def _openvino(run: Run) -> list[tuple[str, Entry | None]]:
     hints = [(f"and computed in {_computes(one)}", one) for one in run.entries if one.name.endswith("hint")]
-    floats, quantized = _bundles(run, "openvino")[:1], _bundles(run, "openvino")[1:]
+    floats, quantized = _floats(run, "openvino"), _quantized(run, "openvino")
     return [("plain export", run.entry(PLAIN_OPENVINO)), *floats, *hints, *quantized]
 
 
-def _bundles(run: Run, target: str) -> list[tuple[str, Entry | None]]:
-    """Return the re-authored graph in fp32, if it is there, and the fastest of the others."""
-    own = [one for one in run.entries if one.target == target and not one.name.endswith("hint")]
-    floats = [("re-authored graph, fp32", one) for one in own if one.precision == "fp32"]
-    others = sorted((one for one in own if one.precision not in ("fp32", "fp16")), key=_encoder_time)
-    return [*floats, *((f"quantized, {one.precision}", one) for one in others[:1])]
+def _floats(run: Run, target: str) -> list[tuple[str, Entry | None]]:
+    return [("re-authored graph, fp32", one) for one in _bundles(run, target) if one.precision == "fp32"]
+
+
+def _quantized(run: Run, target: str) -> list[tuple[str, Entry | None]]:
+    """Return the fastest of the bundles in fewer bits."""
+    fewer = [one for one in _bundles(run, target) if one.precision not in FLOATS]
+    return [(f"quantized, {one.precision}", one) for one in sorted(fewer, key=_encoder_time)[:1]]
+
+
+def _bundles(run: Run, target: str) -> list[Entry]:
+    return [one for one in run.entries if one.target == target and not one.name.endswith("hint")]
 
 
 def _computes(one: Entry) -> str:
