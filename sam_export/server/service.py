@@ -25,6 +25,8 @@ from .work_queue import WorkQueue
 
 Result = TypeVar("Result")
 RETRY_AFTER_S = 5
+# Of the time that an answer may take, what a job may wait; the rest is for its own work.
+PATIENT_SHARE = 0.8
 
 
 class Service:
@@ -37,16 +39,19 @@ class Service:
         self._readers = Readers()
         cache = ByteCache[EncodedPicture](options.cache_bytes)
         segmenter = bundle.segmenters[0]
+        patience = PATIENT_SHARE * options.answer_seconds
         self.encoders = WorkQueue[PreparedImage, EncodedPicture](
             "encoder",
             [partial(_encode, one) for one in bundle.segmenters],
             max_waiting=options.max_waiting,
+            patience=patience,
             observe=metrics.batch_observer("encoder"),
         )
         self.decoders = WorkQueue[MaskJob, MaskLogits](
             "decoder",
             [partial(decode, one) for one in bundle.segmenters],
             max_waiting=options.max_waiting_prompts,
+            patience=patience,
             alike=alike,
             at_once=MAX_PROMPTS,
             observe=metrics.batch_observer("decoder"),

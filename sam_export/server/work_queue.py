@@ -39,6 +39,7 @@ class WorkQueue(Generic[Job, Answer]):
         name: for messages and metrics.
         lanes: what answers a batch, in its order.
         max_waiting: how many jobs may be here beside those under way.
+        patience: seconds that a job may be expected to wait; one that would not be begun in time is refused at once.
         alike: whether two jobs may share a batch; without it every batch is one job.
         at_once: the largest batch.
         observe: told the size and the seconds of every batch.
@@ -50,6 +51,7 @@ class WorkQueue(Generic[Job, Answer]):
         lanes: Sequence[Lane[Job, Answer]],
         *,
         max_waiting: int,
+        patience: float = math.inf,
         alike: Callable[[Job, Job], bool] | None = None,
         at_once: int = 1,
         observe: Callable[[int, float], None] = lambda _size, _seconds: None,
@@ -57,6 +59,7 @@ class WorkQueue(Generic[Job, Answer]):
         self.name = name
         self._lanes = tuple(lanes)
         self._places = max_waiting + len(self._lanes)
+        self._patience = patience
         self._held = 0
         self._alike = alike
         self._at_once = at_once
@@ -81,7 +84,7 @@ class WorkQueue(Generic[Job, Answer]):
 
     def require_places(self, count: int = 1) -> None:
         """Raise a 429 unless so many jobs would find a place now."""
-        if self._held + count > self._places:
+        if self._held + count > self._places or self._expected_wait() > self._patience:
             raise overloaded(
                 f"{self._held} jobs wait for the {self.name}, at most {self._places}; try again later",
                 self._retry_after(),
@@ -112,8 +115,10 @@ class WorkQueue(Generic[Job, Answer]):
                     self._waiting.remove(ticket)
 
     def _retry_after(self) -> int:
-        seconds = self._held * self._job_seconds / len(self._lanes)
-        return min(LONGEST_RETRY_S, max(1, math.ceil(seconds)))
+        return min(LONGEST_RETRY_S, max(1, math.ceil(self._expected_wait())))
+
+    def _expected_wait(self) -> float:
+        return self._held * self._job_seconds / len(self._lanes)
 
     async def _serve(self, lane: Lane[Job, Answer]) -> None:
         with ThreadPoolExecutor(1, thread_name_prefix=self.name) as thread:

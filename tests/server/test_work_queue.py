@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
@@ -80,6 +81,26 @@ def test_places_are_given_back_and_what_is_too_much_is_refused() -> None:
         assert queue.held == 0
 
     with_queue(Engine(), use, max_waiting=2)
+
+
+def test_a_job_that_would_wait_too_long_is_refused_though_there_are_places() -> None:
+    def run(jobs: Sequence[int]) -> list[int]:
+        time.sleep(0.05)
+        return list(jobs)
+
+    async def use() -> None:
+        queue = WorkQueue[int, int]("engine", [run], max_waiting=100, patience=0.01)
+        queue.start()
+        with queue.places():
+            queue.require_places()  # nothing is known of the engine yet
+            await queue.answers([1])
+            with pytest.raises(Problem) as refused:
+                queue.require_places()
+            assert refused.value.status == 429
+        queue.require_places()  # with nobody before it, a job is always taken
+        await queue.stop()
+
+    asyncio.run(use())
 
 
 def test_a_job_that_is_given_up_is_not_begun() -> None:
