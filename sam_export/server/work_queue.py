@@ -84,11 +84,14 @@ class WorkQueue(Generic[Job, Answer]):
 
     def require_places(self, count: int = 1) -> None:
         """Raise a 429 unless so many jobs would find a place now."""
-        if self._held + count > self._places or self._expected_wait() > self._patience:
-            raise overloaded(
-                f"{self._held} jobs wait for the {self.name}, at most {self._places}; try again later",
-                self._retry_after(),
-            )
+        expected = self._expected_wait()
+        if self._held + count > self._places:
+            what = f"{self._held} jobs wait for the {self.name}, at most {self._places}"
+        elif expected > self._patience:
+            what = f"the {self.name} is expected to be free in {expected:.0f} s, allowed: {self._patience:g}"
+        else:
+            return
+        raise overloaded(f"{what}; try again later", min(LONGEST_RETRY_S, max(1, math.ceil(expected))))
 
     @contextmanager
     def places(self, count: int = 1) -> Iterator[None]:
@@ -113,9 +116,6 @@ class WorkQueue(Generic[Job, Answer]):
                 ticket.answer.cancel()
                 with suppress(ValueError):
                     self._waiting.remove(ticket)
-
-    def _retry_after(self) -> int:
-        return min(LONGEST_RETRY_S, max(1, math.ceil(self._expected_wait())))
 
     def _expected_wait(self) -> float:
         return self._held * self._job_seconds / len(self._lanes)

@@ -97,6 +97,7 @@ def test_a_job_that_would_wait_too_long_is_refused_though_there_are_places() -> 
             with pytest.raises(Problem) as refused:
                 queue.require_places()
             assert refused.value.status == 429
+            assert "expected to be free in 0 s, allowed: 0.01" in refused.value.detail
         queue.require_places()  # with nobody before it, a job is always taken
         await queue.stop()
 
