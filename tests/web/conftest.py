@@ -1,4 +1,4 @@
-"""The web package with its development tools installed."""
+"""The web package with its development tools installed, and a tiny bundle with what Python makes of it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,25 @@ import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 from filelock import FileLock
+
+from sam_export.models import SamModel
+
+from .cases import WebCase, write_cases
+from .tiny_bundle import write_tiny_bundle
 
 PACKAGE = Path(__file__).parents[2] / "runtimes" / "web"
 NPM_SECONDS = 500
 
 Npm = Callable[..., None]
+
+PROMPTS = (
+    {"box": [20, 10, 80, 50]},
+    {"points": [[30, 30]], "labels": [1]},
+    {"points": [[70.5, 40.25], [5, 5]], "labels": [1, 0], "box": [40, 5, 99, 59]},
+)
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +39,27 @@ def npm() -> Npm:
         if not _installed():
             _npm("ci", "--no-audit", "--no-fund")
     return _npm
+
+
+@pytest.fixture(scope="session")
+def chromium() -> None:
+    if shutil.which("chromium") is None:
+        pytest.skip("chromium is not installed: the web package is not tried in a browser")
+
+
+@pytest.fixture(scope="session")
+def web_picture() -> np.ndarray:
+    """Uint8 [60, 100, 3]: smooth, with noise on it."""
+    y, x = np.mgrid[:60, :100]
+    waves = np.stack([np.sin(x / 9), np.cos(y / 7), np.sin((x + y) / 11)], axis=-1) * 90 + 128
+    return (waves + np.random.default_rng(3).normal(0, 12, waves.shape)).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def tiny_cases(tiny_sam: SamModel, web_picture: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    bundle = write_tiny_bundle(tiny_sam, web_picture, tmp_path_factory.mktemp("graphs"), folder)
+    return write_cases(folder, [WebCase(bundle, web_picture, PROMPTS)])
 
 
 def _installed() -> bool:

@@ -86,6 +86,7 @@ export class App {
       retryAfresh: () => void session.loadAfresh(),
       retryEncode: () => void session.encode(),
       encodeInBrowser: () => void session.encodeOn('browser'),
+      encodeOnServer: () => void session.encodeOn('server'),
       otherPicture: () => {
         byId('file').click();
       },

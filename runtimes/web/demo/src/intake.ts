@@ -14,10 +14,10 @@ interface Sample {
 }
 
 const SAMPLES: readonly Sample[] = [
-  { file: 'coffee.jpg', title: 'Coffee' },
-  { file: 'astronaut.jpg', title: 'Astronaut' },
   { file: 'coins.jpg', title: 'Coins' },
+  { file: 'cell.jpg', title: 'Cell' },
   { file: 'retina.jpg', title: 'Retina' },
+  { file: 'coffee.jpg', title: 'Coffee' },
 ];
 
 export function startIntake(intake: Intake): void {

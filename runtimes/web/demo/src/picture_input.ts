@@ -147,6 +147,7 @@ export class PictureInput {
 
   private letGo(): void {
     this.pointer.cancel();
+    this.editor.cancelEverything();
     if (this.corner) this.dropCorner();
     else this.editor.select(null);
   }

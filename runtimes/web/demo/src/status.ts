@@ -11,6 +11,7 @@ export interface StatusActions {
   readonly retryAfresh: () => void;
   readonly retryEncode: () => void;
   readonly encodeInBrowser: () => void;
+  readonly encodeOnServer: () => void;
   readonly otherPicture: () => void;
   readonly dismissPicture: () => void;
 }
@@ -108,6 +109,9 @@ export class Status {
       const afresh = { label: 'Fetch all files again', act: actions.retryAfresh };
       const remedies = [{ label: 'Try again', act: actions.retryLoad }];
       if (OF_THE_FILES.includes(model.words.code)) remedies.push(afresh);
+      // A server may keep its encoder to itself.
+      if (options.server && where === 'browser')
+        remedies.push({ label: 'Use the server', act: actions.encodeOnServer });
       return { words: model.words, remedies };
     }
     if (refusedPicture) {

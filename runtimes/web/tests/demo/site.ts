@@ -36,7 +36,7 @@ export interface DemoSite {
   close(): Promise<void>;
 }
 
-/** Build the demo and serve it, with the bundle at `bundle/` beside the page. */
+/** Build the demo and serve it, with the bundle at `bundle/` beside the page and where a `sam-export serve` has it. */
 export async function startDemo(bundle: string): Promise<DemoSite> {
   const folder = mkdtempSync(join(tmpdir(), 'sam-demo-'));
   await build({ root: DEMO, configFile: join(DEMO, 'vite.config.ts'), logLevel: 'error', build: { outDir: folder } });
@@ -45,7 +45,8 @@ export async function startDemo(bundle: string): Promise<DemoSite> {
     const [, kind, ...rest] = decodeURIComponent(new URL(request.url!, 'http://x').pathname).split('/');
     const path = rest.join('/') || 'index.html';
     asked.push(path);
-    const file = path.startsWith('bundle/') ? join(bundle, path.slice('bundle/'.length)) : join(folder, path);
+    const inBundle = /^(?:v1\/)?bundle\/(.*)/.exec(path)?.[1];
+    const file = inBundle === undefined ? join(folder, path) : join(bundle, inBundle);
     const headers = { ...(kind === 'isolated' ? ISOLATION : {}), 'Content-Type': TYPES[extname(path)] ?? 'text/plain' };
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     const fault = [...faults].find(([end]) => path.endsWith(end))?.[1];

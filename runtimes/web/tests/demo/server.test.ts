@@ -1,0 +1,90 @@
+import { createReadStream, readFileSync } from 'node:fs';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { launch } from '../browser/chromium.js';
+import { BUNDLE, choosePicture, EMBEDDING, objectCount, open, PICTURE, place } from './driver.js';
+import { type DemoSite, startDemo } from './site.js';
+
+const ENCODER = 'image_encoder.onnx';
+let browser: Browser;
+let site: DemoSite;
+
+beforeAll(async () => {
+  [browser, site] = await Promise.all([launch('wasm'), startDemo(BUNDLE)]);
+});
+
+afterEach(async () => {
+  site.faults.clear();
+  site.asked.length = 0;
+  await Promise.all(browser.contexts().map((context) => context.close()));
+});
+
+afterAll(async () => {
+  await browser.close();
+  await site.close();
+});
+
+/** Let the site be a server, which has no bundle but its own, and sends the embedding that Python made. */
+function serve(seen: { accept?: string | undefined; body?: Buffer } = {}): void {
+  site.faults.set('v1/bundle/bundle.json', (_, response, file) => createReadStream(file).pipe(response));
+  site.faults.set('bundle/bundle.json', (_, response) => response.writeHead(404).end());
+  site.faults.set('v1/embeddings', (request, response) => {
+    const parts: Buffer[] = [];
+    request.on('data', (part: Buffer) => parts.push(part));
+    request.on('end', () => {
+      seen.accept = request.headers.accept;
+      seen.body = Buffer.concat(parts);
+      response.end(readFileSync(EMBEDDING));
+    });
+  });
+}
+
+async function clicked(page: Page): Promise<number> {
+  await page.mouse.click(...(await place(page, 0.3, 0.5)));
+  return objectCount(page);
+}
+
+test('a server reads the picture, the browser answers, and a switch brings it all back', async () => {
+  const seen: { accept?: string; body?: Buffer } = {};
+  serve(seen);
+  const { page } = await open(browser, site.page('plain', '?server=./'));
+  await page.waitForSelector('#chip[data-state=ready]');
+  expect(await page.innerText('#privacy')).toMatch(/Pictures are sent to 127\.0\.0\.1/);
+  await choosePicture(page);
+  expect(seen.accept).toBe('application/vnd.sam-export.semb; dtype=int8');
+  expect(seen.body?.equals(readFileSync(PICTURE))).toBe(true);
+  expect(await clicked(page)).toBe(1);
+  expect(site.asked.some((path) => path.endsWith(ENCODER))).toBe(false);
+  expect(await page.innerText('#timing')).toMatch(/Read on the server/);
+
+  await page.getByLabel('In this browser').check({ force: true });
+  await page.waitForSelector('#area[data-ready=false]');
+  await page.waitForSelector('#area[data-ready=true]');
+  expect(site.asked.some((path) => path.endsWith(ENCODER))).toBe(true);
+  expect(await objectCount(page)).toBe(1);
+});
+
+test('a page that a server sent finds it', async () => {
+  serve();
+  const { page } = await open(browser, site.page('plain'));
+  await page.waitForSelector('#chip[data-state=ready]');
+  expect(await page.isChecked('input[value=server]')).toBe(true);
+  await choosePicture(page);
+  expect(await clicked(page)).toBe(1);
+});
+
+test('a busy server says when to come back, and the browser can do it', async () => {
+  serve();
+  site.faults.set('v1/embeddings', (_, response) => {
+    response.writeHead(429, { 'Retry-After': '7', 'Content-Type': 'application/problem+json' });
+    response.end(JSON.stringify({ code: 'overloaded', detail: '32 pictures wait' }));
+  });
+  const { page } = await open(browser, site.page('plain', '?server=./'));
+  await page.setInputFiles('#file', PICTURE);
+  const alert = page.getByRole('alert');
+  await alert.getByText('The server is busy').waitFor();
+  expect(await alert.innerText()).toContain('Try again in 7 seconds');
+  await alert.getByRole('button', { name: 'Read it in the browser' }).click();
+  await page.waitForSelector('#area[data-ready=true]');
+  expect(await clicked(page)).toBe(1);
+});
