@@ -37,12 +37,15 @@ export async function choosePicture(page: Page): Promise<void> {
   await page.waitForSelector('#area[data-ready=true]');
 }
 
-/** Return how many objects the list has, once all of them have their masks. */
+/** Wait until the list has so many objects, all of them with their masks. */
+export async function expectObjects(page: Page, count: number): Promise<void> {
+  await expect.poll(() => objectCount(page), { timeout: 20_000 }).toBe(count);
+}
+
+/** Return how many objects the list has, NaN while one still waits for its mask. */
 export async function objectCount(page: Page): Promise<number> {
-  await page.waitForFunction(() =>
-    [...document.querySelectorAll('.object .size')].every((one) => one.textContent !== '…'),
-  );
-  return page.locator('.object').count();
+  const sizes = await page.locator('.object .size').allInnerTexts();
+  return sizes.includes('…') ? NaN : sizes.length;
 }
 
 /** Return a place of the window by parts of the picture, 0..1. */

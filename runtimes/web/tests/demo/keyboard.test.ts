@@ -1,7 +1,7 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { launch } from '../browser/chromium.js';
-import { BUNDLE, choosePicture, heard, objectCount, open, screenshot } from './driver.js';
+import { BUNDLE, choosePicture, expectObjects, heard, open, screenshot } from './driver.js';
 import { type DemoSite, startDemo } from './site.js';
 
 let browser: Browser;
@@ -52,20 +52,20 @@ test('a picture is opened, asked and corrected without a mouse', async () => {
   await press(page, 'ArrowRight', 'ArrowRight', 'ArrowDown');
   await heard(page, /^\d+, \d+$/);
   await press(page, 'Enter');
-  expect(await objectCount(page)).toBe(1);
+  await expectObjects(page, 1);
   await heard(page, /Object 1 covers [\d.]+ % of the picture/);
   await press(page, 'Shift+ArrowLeft', 'ArrowLeft', 'ArrowLeft', 'Shift+Enter');
-  expect(await objectCount(page)).toBe(1);
+  await expectObjects(page, 1);
   await screenshot(page, 'keyboard');
 
   await press(page, 'n', 'ArrowUp', 'Enter');
-  expect(await objectCount(page)).toBe(2);
+  await expectObjects(page, 2);
   await press(page, 'z', 'z', 'z');
-  expect(await objectCount(page)).toBe(0);
+  await expectObjects(page, 0);
   await press(page, 'Shift+Z');
-  expect(await objectCount(page)).toBe(1);
+  await expectObjects(page, 1);
   await press(page, 'Control+z');
-  expect(await objectCount(page)).toBe(0);
+  await expectObjects(page, 0);
   expect(errors).toEqual([]);
 });
 
@@ -80,9 +80,9 @@ test('two corners make a box, Escape drops one, Delete an object', async () => {
   await heard(page, /opposite corner must lie elsewhere/);
   for (let step = 0; step < 8; step++) await press(page, 'ArrowRight', 'ArrowDown');
   await press(page, 'Enter');
-  expect(await objectCount(page)).toBe(1);
+  await expectObjects(page, 1);
   await press(page, 'Delete');
-  expect(await objectCount(page)).toBe(0);
+  await expectObjects(page, 0);
   await heard(page, /deleted/);
 });
 
@@ -90,13 +90,13 @@ test('the list is worked by keyboard, and the focus never falls off the page', a
   const { page } = await open(browser, site.page('plain'));
   await choosePicture(page);
   await press(page, 'ArrowRight', 'Enter', 'n', 'ArrowDown', 'Enter');
-  expect(await objectCount(page)).toBe(2);
+  await expectObjects(page, 2);
   await tabTo(page, '.object:first-child .swatch');
   await press(page, 'Enter');
   expect(await page.getAttribute('.object:first-child .swatch', 'aria-pressed')).toBe('true');
   await tabTo(page, '[aria-label="Delete Object 1"]');
   await press(page, 'Enter');
-  expect(await objectCount(page)).toBe(1);
+  await expectObjects(page, 1);
   expect(await page.evaluate(() => document.activeElement?.closest('.object') !== null)).toBe(true);
   await page.focus('#clear');
   await press(page, 'Enter');

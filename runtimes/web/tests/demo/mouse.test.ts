@@ -4,7 +4,17 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { decodeRle } from '../../src/rle.js';
 import type { CocoDocument } from '../../demo/src/coco.js';
 import { launch } from '../browser/chromium.js';
-import { BUNDLE, choosePicture, drawn, expectAccessible, objectCount, open, place, screenshot } from './driver.js';
+import {
+  BUNDLE,
+  choosePicture,
+  drawn,
+  expectAccessible,
+  expectObjects,
+  objectCount,
+  open,
+  place,
+  screenshot,
+} from './driver.js';
 import { answersTo, type DemoSite, startDemo } from './site.js';
 
 let browser: Browser;
@@ -44,23 +54,23 @@ test('from the first look to the files: hover, click, Shift-click, box, undo, na
   const before = await drawn(page);
   await page.mouse.move(...(await place(page, 0.3, 0.5)));
   await expect.poll(() => drawn(page)).not.toBe(before);
-  expect(await objectCount(page)).toBe(0);
+  await expectObjects(page, 0);
 
   await page.mouse.click(...(await place(page, 0.3, 0.5)));
-  expect(await objectCount(page)).toBe(1);
+  await expectObjects(page, 1);
   await page.keyboard.down('Shift');
   await page.mouse.click(...(await place(page, 0.8, 0.2)));
   await page.keyboard.up('Shift');
-  expect(await objectCount(page)).toBe(1);
+  await expectObjects(page, 1);
   await drag(page, [0.2, 0.2], [0.8, 0.85]);
-  expect(await objectCount(page)).toBe(2);
+  await expectObjects(page, 2);
   await screenshot(page, 'after-boxes');
 
   for (let step = 0; step < 3; step++) await page.click('#undo');
-  expect(await objectCount(page)).toBe(0);
+  await expectObjects(page, 0);
   expect(await page.isDisabled('#undo')).toBe(true);
   for (let step = 0; step < 3; step++) await page.click('#redo');
-  expect(await objectCount(page)).toBe(2);
+  await expectObjects(page, 2);
 
   await page.fill('.object:first-child .name', 'cup');
   await page.keyboard.press('Enter');
@@ -79,7 +89,7 @@ test('from the first look to the files: hover, click, Shift-click, box, undo, na
 
   await page.click('.object:first-child [aria-label="Hide cup"]');
   await page.click('.object:last-child [aria-label="Delete Object 2"]');
-  expect(await objectCount(page)).toBe(1);
+  await expectObjects(page, 1);
   expect(await page.isDisabled('#save-coco')).toBe(true);
   expect(errors).toEqual([]);
 });
@@ -88,16 +98,16 @@ test('the corners of a box can be moved, and a letter typed into a name is no sh
   const { page } = await open(browser, site.page('plain'));
   await choosePicture(page);
   await drag(page, [0.2, 0.2], [0.6, 0.6]);
-  expect(await objectCount(page)).toBe(1);
+  await expectObjects(page, 1);
   const small = await drawn(page);
   await drag(page, [0.6, 0.6], [0.9, 0.95]);
-  expect(await objectCount(page)).toBe(1);
+  await expectObjects(page, 1);
   expect(await drawn(page)).not.toBe(small);
   await page.fill('.object .name', '');
   await page.locator('.object .name').pressSequentially('zebra bench');
   await page.keyboard.press('Enter');
   expect(await page.inputValue('.object .name')).toBe('zebra bench');
-  expect(await objectCount(page)).toBe(1);
+  await expectObjects(page, 1);
 });
 
 test('everything comes as one step, can be stopped, and the panel says how long it took and on what', async () => {
@@ -107,14 +117,14 @@ test('everything comes as one step, can be stopped, and the panel says how long 
   await page.click('#everything');
   await page.click('#busy-cancel');
   await page.waitForSelector('#busy', { state: 'hidden' });
-  expect(await objectCount(page)).toBe(0);
+  await expectObjects(page, 0);
   await page.selectOption('#grid', '8');
   await page.click('#everything');
   await page.waitForFunction(() => /found/.test(document.querySelector('#toast')!.textContent));
   const found = await objectCount(page);
   await screenshot(page, 'everything');
   if (found > 0) await page.click('#undo');
-  expect(await objectCount(page)).toBe(0);
+  await expectObjects(page, 0);
   const facts = await page.locator('#timing').innerText();
   for (const text of [/WebAssembly, 2 threads/, /Isolated page\s+yes/, /No WebGPU/, /Download\s/, /Read picture/]) {
     expect(facts).toMatch(text);
@@ -130,9 +140,9 @@ test('a model that answers to boxes leads to boxes', async () => {
   expect(await page.getAttribute('#tool-box', 'aria-pressed')).toBe('true');
   expect(await page.innerText('#toast')).toMatch(/answers to boxes/);
   await page.mouse.click(...(await place(page, 0.2, 0.2)));
-  expect(await objectCount(page)).toBe(0);
+  await expectObjects(page, 0);
   await page.mouse.click(...(await place(page, 0.8, 0.85)));
-  expect(await objectCount(page)).toBe(1);
+  await expectObjects(page, 1);
 });
 
 test('dropped and pasted pictures, light and dark, pass the rules of accessibility', async () => {
@@ -152,7 +162,7 @@ test('dropped and pasted pictures, light and dark, pass the rules of accessibili
     await page.waitForSelector(`#area[data-ready=true][aria-label^="${type}.jpg"]`);
   }
   await drag(page, [0.2, 0.2], [0.8, 0.85]);
-  expect(await objectCount(page)).toBe(1);
+  await expectObjects(page, 1);
   for (const colorScheme of ['light', 'dark'] as const) {
     await page.emulateMedia({ colorScheme });
     await expectAccessible(page);

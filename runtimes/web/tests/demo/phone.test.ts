@@ -1,7 +1,7 @@
 import type { Browser, CDPSession, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { launch } from '../browser/chromium.js';
-import { BUNDLE, choosePicture, expectAccessible, objectCount, open, place, screenshot } from './driver.js';
+import { BUNDLE, choosePicture, expectAccessible, expectObjects, open, place, screenshot } from './driver.js';
 import { type DemoSite, startDemo } from './site.js';
 
 const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 };
@@ -41,26 +41,27 @@ test('tap, long press and drag on a phone, which nothing overflows', async () =>
   await choosePicture(page);
   const session = await page.context().newCDPSession(page);
   await page.touchscreen.tap(...(await place(page, 0.4, 0.5)));
-  expect(await objectCount(page)).toBe(1);
+  await expectObjects(page, 1);
 
   const press = await place(page, 0.8, 0.2);
   await touch(session, 'touchStart', press);
   await page.waitForFunction(() => !document.querySelector<HTMLButtonElement>('#undo')!.disabled);
   await page.waitForTimeout(700);
   await touch(session, 'touchEnd');
-  expect(await objectCount(page)).toBe(1);
+  await expectObjects(page, 1);
   await page.tap('#undo');
-  expect(await objectCount(page)).toBe(1);
+  await page.waitForFunction(() => !document.querySelector<HTMLButtonElement>('#redo')!.disabled);
+  await expectObjects(page, 1);
 
   await touch(session, 'touchStart', await place(page, 0.2, 0.2));
   for (const part of [0.4, 0.6, 0.8]) await touch(session, 'touchMove', await place(page, part, part));
   await touch(session, 'touchEnd');
-  expect(await objectCount(page)).toBe(2);
+  await expectObjects(page, 2);
 
   await page.tap('#tool-box');
   await page.touchscreen.tap(...(await place(page, 0.1, 0.1)));
   await page.touchscreen.tap(...(await place(page, 0.5, 0.9)));
-  expect(await objectCount(page)).toBe(3);
+  await expectObjects(page, 3);
   await screenshot(page, 'phone');
   expect(await smallButtons(page)).toEqual([]);
   expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(PHONE.viewport.width);
