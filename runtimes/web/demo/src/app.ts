@@ -133,7 +133,7 @@ export class App {
 
   private drawStage(): void {
     const { scene, answers, preview } = this.editor;
-    const { dragged, cursor, corner } = this.input;
+    const { dragged, cursor, corner, byKeys } = this.input;
     const visible = scene.objects.filter((one) => one.visible);
     this.stage.draw({
       picture: this.session.picture,
@@ -144,7 +144,7 @@ export class App {
       preview,
       previewId: scene.selected ?? scene.nextId,
       draggedBox: dragged,
-      cursor: document.activeElement === this.area ? cursor : null,
+      cursor: byKeys && document.activeElement === this.area ? cursor : null,
       corner,
     });
   }

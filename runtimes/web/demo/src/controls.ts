@@ -26,7 +26,8 @@ export class Controls {
   }
 
   everything(): void {
-    void this.editor.everything(Number(byId<HTMLSelectElement>('grid').value));
+    const pointsPerSide = Number(byId<HTMLSelectElement>('grid').value);
+    void this.editor.everything({ pointsPerSide, unsure: byId<HTMLInputElement>('unsure').checked });
   }
 
   render(): void {

@@ -2,7 +2,7 @@
 
 import type { Box, Point, Prediction, SamImage } from 'sam-export-web';
 import { Answers, answerOfMask, answerOfObject, type Answer, coverage } from './answers.js';
-import { EverythingRun } from './everything_run.js';
+import { EverythingRun, type EverythingWish } from './everything_run.js';
 import { percent } from './format.js';
 import { History } from './history.js';
 import * as scenes from './scene.js';
@@ -153,12 +153,12 @@ export class Editor {
   }
 
   /** Segment everything with a grid of points; the objects come as one step. */
-  async everything(pointsPerSide: number): Promise<void> {
+  async everything(wish: EverythingWish): Promise<void> {
     const { model, image, timings } = this.session;
     if (model.kind !== 'ready' || !image || this.run.done !== null) return;
     const begun = performance.now();
     try {
-      const found = await this.run.start(model.sam, image, pointsPerSide);
+      const found = await this.run.start(model.sam, image, wish);
       timings.everythingMs = performance.now() - begun;
       this.addFound(found.map((one) => [{ points: [one.point], labels: [1], box: null }, answerOfObject(one)]));
     } catch (thrown) {

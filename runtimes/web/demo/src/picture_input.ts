@@ -14,6 +14,8 @@ export class PictureInput {
   /** The first corner of a box that waits for its second. */
   corner: Point | null = null;
   dragged: Box | null = null;
+  /** Whether the cursor was moved by keys, so that it must be seen. */
+  byKeys = false;
   private readonly pointer: PointerInput;
 
   constructor(
@@ -58,6 +60,7 @@ export class PictureInput {
       },
       point: (point, label) => {
         this.cursor = point;
+        this.byKeys = false;
         editor.addPoint(point, label);
       },
       corner: (point) => {
@@ -122,6 +125,7 @@ export class PictureInput {
 
   private moveCursor(cursor: Point): void {
     this.cursor = cursor;
+    this.byKeys = true;
     if (this.corner) this.drag(boxBetween(this.corner, cursor));
     else this.editor.hover(cursor, 1);
     this.events.announce(cursor.map(Math.round).join(', '));
