@@ -14,6 +14,8 @@ export const BUNDLE = join(FOLDER, CASE.bundle);
 export const PICTURE = join(FOLDER, CASE.picture);
 export const EMBEDDING = join(FOLDER, CASE.embedding);
 export const DESKTOP = { viewport: { width: 1280, height: 800 } };
+/** For what a busy machine does late. */
+export const PATIENCE = { timeout: 20_000 };
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 export interface Opened {
@@ -39,7 +41,7 @@ export async function choosePicture(page: Page): Promise<void> {
 
 /** Wait until the list has so many objects, all of them with their masks. */
 export async function expectObjects(page: Page, count: number): Promise<void> {
-  await expect.poll(() => objectCount(page), { timeout: 20_000 }).toBe(count);
+  await expect.poll(() => objectCount(page), PATIENCE).toBe(count);
 }
 
 /** Return how many objects the list has, NaN while one still waits for its mask. */
