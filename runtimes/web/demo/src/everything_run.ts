@@ -9,11 +9,7 @@ export interface EverythingWish {
   readonly unsure: boolean;
 }
 
-/**
- * What to keep of a model that was trained on boxes alone: it does not say well how good its answers to points are, so
- * only how stable they are counts.
- */
-const UNTRAINED_LIMITS = { predIouThreshold: 0, stabilityThreshold: 0.6 };
+/** A model that was trained on boxes alone is as unsure of every answer to a point, so that no limit means anything. */
 const NO_LIMITS = { predIouThreshold: 0, stabilityThreshold: 0 };
 
 export class EverythingRun {
@@ -26,14 +22,14 @@ export class EverythingRun {
   /** Return the objects, the best first. Raises ABORTED after `cancel`. */
   async start(sam: Sam, image: SamImage, wish: EverythingWish): Promise<readonly FoundObject[]> {
     const { signal } = (this.stops = new AbortController());
-    const usual = sam.info.prompts.includes('point') ? {} : UNTRAINED_LIMITS;
     const { pointsPerSide, unsure } = wish;
+    const limits = unsure || !sam.info.prompts.includes('point') ? NO_LIMITS : {};
     const onProgress = (done: number) => {
       if (!signal.aborted) this.progress(done);
     };
     this.progress(0);
     try {
-      return await sam.everything(image, { ...(unsure ? NO_LIMITS : usual), pointsPerSide, signal, onProgress });
+      return await sam.everything(image, { ...limits, pointsPerSide, signal, onProgress });
     } finally {
       this.progress(null);
     }

@@ -73,7 +73,7 @@ test('two corners make a box, Escape drops one, Delete an object', async () => {
   const { page } = await open(browser, site.page('plain'));
   await choosePicture(page);
   await press(page, 'b');
-  expect(await page.getAttribute('#tool-box', 'aria-pressed')).toBe('true');
+  await page.waitForSelector('#tool-box[aria-pressed=true]');
   await press(page, 'ArrowLeft', 'ArrowLeft', 'ArrowLeft', 'ArrowUp', 'ArrowUp', 'Enter');
   await heard(page, /First corner/);
   await press(page, 'Escape', 'Enter', 'Enter');
@@ -93,7 +93,7 @@ test('the list is worked by keyboard, and the focus never falls off the page', a
   await expectObjects(page, 2);
   await tabTo(page, '.object:first-child .swatch');
   await press(page, 'Enter');
-  expect(await page.getAttribute('.object:first-child .swatch', 'aria-pressed')).toBe('true');
+  await page.waitForSelector('.object:first-child .swatch[aria-pressed=true]');
   await tabTo(page, '[aria-label="Delete Object 1"]');
   await press(page, 'Enter');
   await expectObjects(page, 1);
