@@ -55,8 +55,17 @@ export class ObjectsPanel {
     objects.forEach((object, index) => {
       const row = this.rows.get(object.id) ?? this.addRow(object);
       if (this.list.children[index] !== row.item) this.list.insertBefore(row.item, this.list.children[index] ?? null);
+      const wasSelected = row.item.dataset['selected'] === 'true';
       updateRow(row, object, scene.selected === object.id, answers);
+      if (scene.selected === object.id && !wasSelected) this.reveal(row.item);
     });
+  }
+
+  /** Scroll the list, and never the page, to a row. */
+  private reveal(item: HTMLElement): void {
+    const [list, row] = [this.list.getBoundingClientRect(), item.getBoundingClientRect()];
+    if (row.bottom > list.bottom) this.list.scrollTop += row.bottom - list.bottom;
+    else if (row.top < list.top) this.list.scrollTop -= list.top - row.top;
   }
 
   /** Focus does not fall off the page with the row that had it. */

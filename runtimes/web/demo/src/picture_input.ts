@@ -54,6 +54,7 @@ export class PictureInput {
       view: () => (this.session.picture ? this.view : null),
       handles: () => selectedObject(editor.scene)?.prompt.box ?? null,
       boxByCorners: () => editor.tool === 'box',
+      canTakeAway: () => editor.tool === 'point' && selectedObject(editor.scene) !== null,
       hover: (point, label) => {
         if (!this.corner) editor.hover(point, label);
         else if (point) this.drag(boxBetween(this.corner, point));

@@ -9,6 +9,8 @@ export interface PointerActions {
   handles(): Box | null;
   /** Whether two taps make a box, for whoever cannot drag. */
   boxByCorners(): boolean;
+  /** Whether there is something that a long press can take away from; otherwise a slow tap is a tap. */
+  canTakeAway(): boolean;
   hover(point: Point | null, label: number): void;
   point(point: Point, label: number): void;
   corner(point: Point): void;
@@ -84,7 +86,7 @@ export class PointerInput {
     const point = toPicture(view, x, y);
     const opposite = this.opposite(point, HANDLE_PIXELS[kind] / view.scale);
     const timer =
-      kind === 'touch'
+      kind === 'touch' && this.actions.canTakeAway()
         ? setTimeout(() => {
             this.longPress(point);
           }, LONG_PRESS_MS)
