@@ -1,6 +1,7 @@
 """Web: ONNX graphs for onnxruntime-web, in one bundle for all devices of a browser.
 
-The graphs are those of the ONNX target. Those that WebGPU may run hold only ops that its backend has a kernel for,
+The graphs compute what the ONNX target's do; its gathered rows (`onnx_rows`) are left out, since they were measured on
+native onnxruntime alone. Those that WebGPU may run hold only ops that its backend has a kernel for,
 since any other would send its tensors to WebAssembly and back; integer graphs are for WebAssembly alone.
 """
 
