@@ -30,6 +30,8 @@ TYPES = {
     ".json": "application/json",
     ".wasm": "application/wasm",
 }
+# As static hosts send: pages that are opened again, and the engine's compiled code, come out of the browser's cache.
+CACHED = {"Cache-Control": "max-age=3600"}
 ISOLATION = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
 # A page that waits longer than this asks again.
 POLL_SECONDS = 30.0
@@ -169,7 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: HTTPStatus, content: bytes, kind: str = "application/octet-stream") -> None:
         self.send_response(status)
-        headers = {"Content-Type": kind, "Content-Length": str(len(content)), "Cache-Control": "no-cache", **ISOLATION}
+        headers = {"Content-Type": kind, "Content-Length": str(len(content)), **CACHED, **ISOLATION}
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()

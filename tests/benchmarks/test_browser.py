@@ -1,0 +1,69 @@
+"""Timings of the web package in Chromium: what is compared, and what is refused. Never how fast it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sam_export.benchmarks.browser import (
+    CLICK,
+    ENCODE,
+    FIRST,
+    PLAIN,
+    BrowserRun,
+    Timing,
+    markdown,
+    time_in_browser,
+)
+from sam_export.errors import RequestError
+from sam_export.models import SamModel
+from sam_export.verify.browser.page import what_is_missing
+
+from ..web.tiny_bundle import write_tiny_bundle
+
+RUN = BrowserRun(
+    model="tiny",
+    browser="Chromium 1",
+    engine="onnxruntime-web 1",
+    processor="a processor",
+    rounds=3,
+    sizes={PLAIN: (2_000_000, None), "int8": (1_000_000, 900_000)},
+    timings=(Timing(PLAIN, 1, CLICK, (10.0, 12.0, 11.0), 1.0), Timing("int8", 1, CLICK, (5.0, 6.0, 5.5), 0.5)),
+)
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny_sam: SamModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    picture = np.random.default_rng(0).integers(0, 256, (60, 100, 3), np.uint8)
+    return write_tiny_bundle(tiny_sam, picture, tmp_path_factory.mktemp("graphs"), tmp_path_factory.mktemp("bundles"))
+
+
+def test_the_table_has_every_number() -> None:
+    text = markdown(RUN)
+    assert "| int8 | 1 | click | 6 | 5 - 6 | 0.50x |" in text
+    assert "| int8 | 1.0 | 0.9 |" in text
+    assert f"| {PLAIN} | 2.0 | not measured |" in text
+
+
+@pytest.mark.skipif(what_is_missing() is not None, reason=str(what_is_missing()))
+@pytest.mark.slow
+def test_all_is_timed_beside_the_plain_export(bundle: Path, tiny_sam: SamModel) -> None:
+    run = time_in_browser(bundle, tiny_sam, threads=[1], rounds=1)
+    assert [(one.name, one.what) for one in run.timings] == [
+        (name, what) for what in (ENCODE, CLICK, FIRST) for name in (PLAIN, "fp32")
+    ]
+    assert all(one.ratio == 1 for one in run.timings if one.name == PLAIN)
+    assert run.browser.startswith("Chromium ")
+    assert run.engine.startswith("onnxruntime-web 1.")
+
+
+def test_what_cannot_be_timed_is_refused(
+    bundle: Path, tiny_sam: SamModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(RequestError, match="asked for int8 in WebAssembly, it has: fp32 for cpu"):
+        time_in_browser(bundle, tiny_sam, threads=[1], rounds=1, variants=["int8"])
+    monkeypatch.setattr("sam_export.benchmarks.browser_pages.what_is_missing", lambda: "there is none")
+    with pytest.raises(RequestError, match="in a browser here: there is none"):
+        time_in_browser(bundle, tiny_sam, threads=[1], rounds=1)
