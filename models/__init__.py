@@ -117,7 +117,7 @@ def load(variant: str | Variant, checkpoint: Path | None = None, progress: Progr
 
 def _pulled(row: Variant, progress: Progress | None) -> Path:
     """Return the checkpoint as it was published, for whatever size the model is now."""
-    return pull(find(published_name(row.name)), progress)
+    return pull(VARIANTS.get(published_name(row.name), row), progress)
 
 
 def _lookalike(row: Variant, checkpoint: Path) -> str:

@@ -135,9 +135,9 @@ def test_options_reach_the_engine_and_are_read_back(bundle: Path) -> None:
 
 
 def test_a_target_that_python_does_not_run(tmp_path: Path) -> None:
-    assert set(ENGINES) == {"onnx", "openvino", "coreml"}
-    with pytest.raises(UnsupportedError, match="no Python engine runs target 'web'; there are some for: onnx"):
-        open_session(tmp_path / "graph", model.DECODER_CONTRACT, "web", RECIPE)
+    assert set(ENGINES) == {"onnx", "openvino", "coreml", "web", "triton"}
+    with pytest.raises(UnsupportedError, match="no Python engine runs target 'tflite'; there are some for: onnx"):
+        open_session(tmp_path / "graph", model.DECODER_CONTRACT, "tflite", RECIPE)
 
 
 HEAVY = ("torch", "onnx", "onnxruntime", "openvino", "coremltools", "nncf", "transformers")

@@ -19,7 +19,7 @@ from sam_export.verify.suite import build_suite
 from .cases import WebCase, write_cases
 from .conftest import Npm
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # an export whose gate is run in a browser, first
 
 MOST_BYTES = 12e6
 PICTURES = 2
