@@ -149,7 +149,7 @@ def _require_checksums(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as exc:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as exc:
         raise CheckpointError(f"{path}: {CUT_SHORT}; {NEXT_STEP}") from exc
     if damaged:
         raise CheckpointError(

@@ -205,3 +205,17 @@ def test_a_graph_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     graph.symlink_to(tmp_path / "elsewhere.onnx")
     with pytest.raises(BundleError):
         read_manifest(made)
+
+
+def test_a_zip_whose_names_are_no_text_is_refused(tmp_path: Path) -> None:
+    """What one of the damaged files had come to: zipfile lets a UnicodeDecodeError through."""
+    path = tmp_path / "model.pth"
+    stream = io.BytesIO()
+    torch.save({"a": torch.ones(2)}, stream)
+    content = bytearray(stream.getvalue())
+    at = content.find(b"PK\x03\x04")
+    content[at + 6 : at + 8] = (0x800).to_bytes(2, "little")
+    content[at + 30] = 0x80
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError):
+        read_checkpoint(path)
