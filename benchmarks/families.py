@@ -108,7 +108,7 @@ def _run(words: Sequence[str], threads: int) -> Finished:
     own = {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": paths}
     started = time.perf_counter()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen([*PROGRAM, *words], env={**os.environ, **own}, stdout=out, stderr=errors)  # noqa: S603 - no shell, our own words
+        process = subprocess.Popen([*PROGRAM, *words], env={**os.environ, **own}, stdout=out, stderr=errors)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - started

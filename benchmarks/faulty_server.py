@@ -8,11 +8,12 @@ The faults are put around the segmenter, not into the server: it is the one that
 from __future__ import annotations
 
 import argparse
-import random
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from ..contract import EngineOptions
 from ..runtimes import EncodedPicture, Segmenter
@@ -35,7 +36,7 @@ class FaultySegmenter(Segmenter):
         self.__dict__.update(segmenter.__dict__)
         self._share = share
         self._burst_every, self._burst_seconds = burst_every, burst_seconds
-        self._random = random.Random(0)  # noqa: S311  # no secret
+        self._random = np.random.default_rng(0)
         self._began = time.monotonic()
 
     def encode_prepared(self, prepared: PreparedImage) -> EncodedPicture:

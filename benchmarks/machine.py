@@ -142,5 +142,5 @@ def _cpuinfo(name: str) -> str | None:
 
 
 def _sysctl(name: str) -> str:
-    done = subprocess.run(["/usr/sbin/sysctl", "-n", name], capture_output=True, text=True, check=False)  # noqa: S603 - no shell
+    done = subprocess.run(["/usr/sbin/sysctl", "-n", name], capture_output=True, text=True, check=False)
     return done.stdout.strip()

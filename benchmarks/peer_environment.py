@@ -80,7 +80,7 @@ def run_process(command: list[str], name: str) -> None:
     Raises:
         ConversionError: it failed; the text is its last line.
     """
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no shell, our own words
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         words = " ".join(command)

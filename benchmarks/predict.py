@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -193,7 +194,7 @@ def main() -> None:
         given.out.mkdir(parents=True, exist_ok=True)
         (given.out / "predict.json").write_text(json.dumps(asdict(report), indent=2) + "\n")
         (given.out / "predict.md").write_text(markdown(report))
-    print(markdown(report), end="")  # noqa: T201  # what the command is for
+    sys.stdout.write(markdown(report))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def served(words: Sequence[str], folder: Path) -> Iterator[str]:
     """
     log = folder / "server.log"
     command = [sys.executable, *words]
-    with log.open("wb") as stream, subprocess.Popen(command, stderr=stream) as process:  # noqa: S603  # ourselves
+    with log.open("wb") as stream, subprocess.Popen(command, stderr=stream) as process:
         try:
             yield _address(process, log)
         finally:
@@ -57,7 +57,7 @@ def run_load(plan: Plan, folder: Path) -> list[Attempt]:
     file = folder / "plan.json"
     file.write_bytes(msgspec.json.encode(plan))
     words = [sys.executable, "-m", "sam_export.benchmarks.load", str(file)]
-    done = subprocess.run(words, stdout=subprocess.PIPE, check=True)  # noqa: S603  # ourselves
+    done = subprocess.run(words, stdout=subprocess.PIPE, check=True)
     return msgspec.json.decode(done.stdout, type=list[Attempt])
 
 

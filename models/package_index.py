@@ -100,8 +100,8 @@ def _run(command: list[str], folder: Path, complaints: IO[bytes], progress: Prog
     pip's own temporary files go to `folder`: a killed pip leaves nothing elsewhere, and a small /tmp does no harm.
     """
     environment = {**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))}
-    # S603: the command is this Python and fixed flags; the requirement lies in a file.
-    with subprocess.Popen(  # noqa: S603
+    # The command is this Python and fixed flags; the requirement lies in a file.
+    with subprocess.Popen(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints
     ) as pip:
         assert pip.stdout is not None

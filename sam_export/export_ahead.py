@@ -91,7 +91,7 @@ class ExportAhead:
         paths = os.pathsep.join(path for path in sys.path if path)
         # One thread: the other cores measure.
         own = {"TMPDIR": self._folder.name, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(PROGRAM, env={**os.environ, **own}, stdout=subprocess.PIPE)  # noqa: S603
+        self._process = subprocess.Popen(PROGRAM, env={**os.environ, **own}, stdout=subprocess.PIPE)
         return self
 
     def __exit__(
@@ -120,7 +120,7 @@ class ExportAhead:
     def _next(self, task: ExportTask) -> tuple[ExportTask, Exported | SamExportError | str]:
         assert self._process.stdout is not None
         try:
-            answer: tuple[ExportTask, Exported | SamExportError | str] = pickle.load(self._process.stdout)  # noqa: S301
+            answer: tuple[ExportTask, Exported | SamExportError | str] = pickle.load(self._process.stdout)  # noqa: S301  # of a process of ours
         except (EOFError, pickle.UnpicklingError) as exc:
             raise ConversionError(
                 f"{task.label}: the exporting process ended with status {self._process.wait()}, "
@@ -148,7 +148,7 @@ def serve() -> None:
     folder = Path(tempfile.gettempdir())
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)
-        parts, tasks, options = pickle.loads((folder / REQUEST).read_bytes())  # noqa: S301
+        parts, tasks, options = pickle.loads((folder / REQUEST).read_bytes())  # noqa: S301  # in a folder of ours
         for task in tasks:
             answer = _answer(parts, task, options, folder / task.label.replace(" ", "-"))
             pickle.dump((task, answer), answers)

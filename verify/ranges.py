@@ -41,7 +41,7 @@ class _Watch(TorchDispatchMode):
     """Sees every operation that torch runs, whatever module it is of."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it without types
         self.peaks: dict[str, float] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

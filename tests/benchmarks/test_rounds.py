@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,8 +29,8 @@ def coreml_bundle(bundle: Path, tmp_path: Path) -> Path:
     return path
 
 
-def contestant(name: str, path: Path, **fields: object) -> Contestant:
-    return Contestant(name, "bundle", name, 1, path=str(path), asked=True, **fields)  # type: ignore[arg-type]
+def contestant(name: str, path: Path, **fields: Any) -> Contestant:
+    return Contestant(name, "bundle", name, 1, path=str(path), asked=True, **fields)
 
 
 def plan(contestants: tuple[Contestant, ...], picture: np.ndarray, folder: Path, **fields: int) -> Plan:

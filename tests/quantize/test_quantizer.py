@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -39,8 +40,8 @@ def image(encoder: Component) -> torch.Tensor:
     return encoder.example_inputs[0]
 
 
-def weights_only(encoder: Component, **how: object) -> ComponentPlan:
-    return ComponentPlan(layers=layer_plans(encoder, stored), **how)  # type: ignore[arg-type]
+def weights_only(encoder: Component, **how: Any) -> ComponentPlan:
+    return ComponentPlan(layers=layer_plans(encoder, stored), **how)
 
 
 def snr(encoder: Component, candidate: Component, image: torch.Tensor) -> float:

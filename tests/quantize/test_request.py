@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -100,9 +101,9 @@ def test_a_recipe_is_followed_and_not_only_its_precision(eight_bits: Quantized, 
     ids=["model", "target", "component"],
 )
 def test_a_recipe_of_something_else_is_refused(
-    eight_bits: Quantized, tiny_sam: SamModel, parts: tuple[Component, ...], changes: dict[str, object], text: str
+    eight_bits: Quantized, tiny_sam: SamModel, parts: tuple[Component, ...], changes: dict[str, Any], text: str
 ) -> None:
-    recipe = replace(eight_bits.plan, **changes)  # type: ignore[arg-type]
+    recipe = replace(eight_bits.plan, **changes)
     with pytest.raises(RequestError) as refused:
         quantized(tiny_sam, parts, "onnx", "w8", replace(REQUEST, recipe=recipe))
     assert str(refused.value).startswith(text)
@@ -196,10 +197,10 @@ def test_a_plan_found_beforehand_saves_the_search(
 @pytest.mark.usefixtures("no_search", "place")
 @pytest.mark.parametrize("changes", [{"search": True}, {"prefer": "size"}, {"prefer": "accuracy"}], ids=str)
 def test_it_is_not_used_by_who_asks_for_another(
-    tiny_sam: SamModel, parts: tuple[Component, ...], changes: dict[str, object]
+    tiny_sam: SamModel, parts: tuple[Component, ...], changes: dict[str, Any]
 ) -> None:
     with pytest.raises(Searched):
-        quantized(tiny_sam, parts, "onnx", "int8", replace(REQUEST, **changes))  # type: ignore[arg-type]
+        quantized(tiny_sam, parts, "onnx", "int8", replace(REQUEST, **changes))
 
 
 @pytest.mark.usefixtures("no_search", "place")

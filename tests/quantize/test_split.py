@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -49,8 +50,8 @@ def test_each_half_gains_about_four_bits(layer: nn.Linear | nn.Conv2d) -> None:
     assert gained > 15  # 24 dB would be four bits in full
 
 
-def plan(inputs: str, **how: object) -> ComponentPlan:
-    return ComponentPlan(layers=tuple(LayerPlan(name, "int8", inputs) for name in LAYERS), **how)  # type: ignore[arg-type]
+def plan(inputs: str, **how: Any) -> ComponentPlan:
+    return ComponentPlan(layers=tuple(LayerPlan(name, "int8", inputs) for name in LAYERS), **how)
 
 
 def test_a_plan_may_name_it(quantizer: Quantizer, encoder: Component) -> None:

@@ -86,7 +86,7 @@ def test_what_is_needed(segmenter: Segmenter, bundle: Path, picture: np.ndarray,
     opened = open_bundle(bundle)
     opened.set_image(picture)
     with pytest.raises(RequestError, match="dtype 'fp8': no such"):
-        opened.save_embedding(tmp_path / "picture.semb", "fp8")  # type: ignore[arg-type]
+        opened.save_embedding(tmp_path / "picture.semb", "fp8")  # type: ignore[arg-type]  # what is tested
     assert not (tmp_path / "picture.semb").exists()
 
 

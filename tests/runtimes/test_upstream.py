@@ -116,7 +116,7 @@ def test_sam_takes_bgr(model: Segmenter, image: np.ndarray) -> None:
     sam.set_image(image[..., ::-1], image_format="BGR")
     assert np.array_equal(sam.features, embedding)
     with pytest.raises(RequestError, match="image_format 'HSV': allowed: RGB, BGR"):
-        sam.set_image(image, image_format="HSV")  # type: ignore[arg-type]
+        sam.set_image(image, image_format="HSV")  # type: ignore[arg-type]  # what is tested
 
 
 def test_the_transform_is_the_encoders(model: Segmenter, image: np.ndarray) -> None:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import weakref
 from pathlib import Path
+from typing import IO
 
 from ...errors import NotVerifiableError
 
@@ -55,7 +56,7 @@ class Chromium:
         self._profile = tempfile.TemporaryDirectory(prefix="sam-export-chromium-", ignore_cleanup_errors=True)
         reading, writing = os.pipe()
         try:
-            self._process = subprocess.Popen(  # noqa: S603
+            self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-I", "-S", "-c", START, str(reading), str(program), *FLAGS, *_unsandboxed()),
                     f"--user-data-dir={self._profile.name}",
@@ -96,8 +97,8 @@ def _unsandboxed() -> tuple[str, ...]:
     return ("--no-sandbox",) if os.geteuid() == 0 else ()
 
 
-def _end(process: subprocess.Popen[bytes], commands: object, profile: tempfile.TemporaryDirectory[str]) -> None:
-    commands.close()  # type: ignore[attr-defined]
+def _end(process: subprocess.Popen[bytes], commands: IO[bytes], profile: tempfile.TemporaryDirectory[str]) -> None:
+    commands.close()
     try:
         process.wait(SECONDS_TO_END)
     except subprocess.TimeoutExpired:

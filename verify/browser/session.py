@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -41,7 +41,9 @@ class Browser:
         weakref.finalize(self, _close, self.chromium.close, self.exchange, folder)
 
 
-def _close(end_chromium: weakref.finalize, exchange: Exchange, folder: tempfile.TemporaryDirectory[str]) -> None:  # type: ignore[type-arg]
+def _close(
+    end_chromium: Callable[[], object | None], exchange: Exchange, folder: tempfile.TemporaryDirectory[str]
+) -> None:
     end_chromium()
     exchange.close()
     folder.cleanup()

@@ -22,10 +22,10 @@ import stand_ins
 
 TORCHVISION = stand_ins.provide("torchvision", stand_ins.TORCHVISION)
 TIMM = stand_ins.provide("timm", stand_ins.TIMM)
-from samexporter import export_decoder, export_encoder  # noqa: E402 - they import both
-from samexporter.mobile_encoder.setup_mobile_sam import setup_model  # noqa: E402
+from samexporter import export_decoder, export_encoder
+from samexporter.mobile_encoder.setup_mobile_sam import setup_model
 
-from sam_export.models import find, load, untrained  # noqa: E402
+from sam_export.models import find, load, untrained
 
 TYPES = {"sam_vit_b": "vit_b", "sam_vit_l": "vit_l", "sam_vit_h": "vit_h", "mobile_sam": "mobile"}
 OPSET = 18  # its default

@@ -25,10 +25,10 @@ import stand_ins
 
 TORCHVISION = stand_ins.provide("torchvision", stand_ins.TORCHVISION)
 # Only now: they import torchvision, which stands in place by here.
-from segment_anything import SamAutomaticMaskGenerator  # noqa: E402
-from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer  # noqa: E402
+from segment_anything import SamAutomaticMaskGenerator
+from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
-from sam_export.models import VARIANTS, load  # noqa: E402
+from sam_export.models import VARIANTS, load
 
 
 class SizedEncoder(nn.Module):
