@@ -7,9 +7,11 @@ OUT ?= dist
 MODEL := lite_medsam
 TARGETS := onnx openvino coreml
 PICTURE = $(shell $(BIN)/python -c 'import pathlib, skimage; print(pathlib.Path(skimage.__file__).parent / "data/coins.png")')
-BENCHED := $(foreach target,onnx openvino,$(foreach precision,fp32 int8,$(OUT)/bench/$(MODEL)-$(target)-$(precision)))
+BENCHED := $(addprefix $(OUT)/bench/$(MODEL)-,onnx-fp32 onnx-int8 openvino-fp32 openvino-bf16 openvino-int8)
 BENCH_PEERS := quantize_dynamic nncf_default
 BOXES := --box 250,172,296,218 --box 255,34,297,74 --box 189,169,237,218 --box 84,106,123,148 --box 24,172,66,216 --box 310,14,366,70
+# A file's tests stay together, in the order of tests/conftest.py.
+WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: bench demo page test test-fast check lint types wheel clean help
 
@@ -34,13 +36,14 @@ page:  ## build the demo page that `sam-export serve` shows
 
 bench: $(INSTALLED)  ## measure the default model on this machine beside its peers, write docs/benchmark
 	$(BIN)/sam-export $(MODEL) --target onnx openvino --precision fp32 int8 --overwrite -o $(OUT)/bench
+	$(BIN)/sam-export $(MODEL) --target openvino --precision bf16 --overwrite -o $(OUT)/bench
 	$(BIN)/sam-export bench $(BENCHED) --peers $(BENCH_PEERS) -o docs/benchmark
 
 test: $(INSTALLED)  ## run the whole test suite
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(WORKERS)
 
 test-fast: $(INSTALLED)  ## run the tests that take seconds
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(WORKERS) -m 'not slow'
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -56,7 +59,7 @@ types: wheel
 	cd build/clean && bin/mypy --config-file ../../pyproject.toml -p sam_export
 
 check: lint types  ## ruff, mypy and the fast tests, the last two on the built wheel in a clean environment
-	PYTHONSAFEPATH=1 OMP_NUM_THREADS=1 build/clean/bin/pytest -n 2 --dist loadfile -m 'not slow' -p no:cacheprovider
+	PYTHONSAFEPATH=1 OMP_NUM_THREADS=1 build/clean/bin/pytest $(WORKERS) -m 'not slow' -p no:cacheprovider
 
 clean:  ## remove what make made
 	rm -rf $(VENV) build $(OUT) runtimes/web/node_modules runtimes/web/dist

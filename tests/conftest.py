@@ -9,6 +9,14 @@ from sam_export.models.loader import random_model
 
 from .models.family_cases import tiny_vit_sam
 
+# Minutes in one file: begun first, so that no worker ends with one of them while the others have nothing left.
+LONGEST = ("web/test_trained.py", "benchmarks/test_bench.py", "web/test_demo.py", "models/test_vit_upstream.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files; the rest keeps its order."""
+    items.sort(key=lambda item: not item.path.as_posix().endswith(LONGEST))
+
 
 @pytest.fixture(scope="session")
 def tiny_sam() -> SamModel:
