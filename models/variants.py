@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..contract import MaskRule, Normalisation, Preprocessing
+from .sam import DecoderConfig
 from .sources import Source
 
 NOT_VERIFIED = "not checked against an independent implementation"
@@ -22,6 +23,7 @@ SAM_PREPROCESSING = Preprocessing(
     padding="mean",
     normalisation=SAM_MEAN_STD,
 )
+SAM_DECODER = DecoderConfig(embedding_size=64, frame_size=1024)
 SAM_MASK_RULE = MaskRule(
     mask_hw=(256, 256),
     single_mask_token=0,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ..repvit import RepVitConfig
 from ..sam2_layout import VIDEO_KEYS
 from ..sources import UrlSource
-from ..variants import Variant
-from .sam2 import SAM2_DECODER, SAM2_MASK_RULE, SAM2_PREPROCESSING
+from ..variants import SAM_DECODER, Variant
+from .sam2 import SAM2_MASK_RULE, SAM2_PREPROCESSING
 
 # timm's `repvit_m1`.
 REPVIT_M1 = RepVitConfig()
@@ -22,7 +22,7 @@ EDGETAM = Variant(
     parameters=9_120_641,
     git_blob="abd54d22bbd22ba3e53cf59a307e59e0f3701be6",
     encoder=REPVIT_M1,
-    decoder=SAM2_DECODER,
+    decoder=SAM_DECODER,
     preprocessing=SAM2_PREPROCESSING,
     mask_rule=SAM2_MASK_RULE,
     unused_keys=VIDEO_KEYS,

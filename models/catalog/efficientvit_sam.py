@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..efficientvit import EfficientVitConfig
-from ..sam import DecoderConfig
 from ..sources import UrlSource
-from ..variants import SAM_MASK_RULE, SAM_PREPROCESSING, Variant
+from ..variants import SAM_DECODER, SAM_MASK_RULE, SAM_PREPROCESSING, Variant
 
 UPSTREAM = "https://huggingface.co/mit-han-lab/efficientvit-sam/resolve/main/"
 # Pictures of 512 px, prompts and masks in SAM's frame of 1024.
@@ -24,7 +23,7 @@ def _row(name: str, encoder: EfficientVitConfig, parameters: int, sha256: str) -
         parameters=parameters,
         checkpoint_sha256=sha256,
         encoder=encoder,
-        decoder=DecoderConfig(embedding_size=64, frame_size=1024),
+        decoder=SAM_DECODER,
         preprocessing=PREPROCESSING_512 if encoder.image_size == 512 else SAM_PREPROCESSING,
         mask_rule=SAM_MASK_RULE,
         verified_against="upstream source in the wheel efficientsam 1.0.0",

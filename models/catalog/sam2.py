@@ -6,10 +6,9 @@ from dataclasses import replace
 
 from ...contract import MaskRule, StabilityFallback
 from ..hiera import HieraConfig
-from ..sam import DecoderConfig
 from ..sam2_layout import VIDEO_KEYS
 from ..sources import UrlSource
-from ..variants import SAM_PREPROCESSING, Variant
+from ..variants import SAM_DECODER, SAM_PREPROCESSING, Variant
 
 # Source: facebookresearch/sam2 `sam2/utils/transforms.py`, `sam2/sam2_image_predictor.py`. Upstream resizes in float32;
 # every runtime here resizes on uint8, with the same filter.
@@ -26,7 +25,6 @@ SAM2_MASK_RULE = MaskRule(
     low_res_limit=32.0,
     upsampling="direct",
 )
-SAM2_DECODER = DecoderConfig(embedding_size=64, frame_size=1024)
 
 # Source: facebookresearch/sam2 `sam2/configs/`; SAM 2 and SAM 2.1 differ only in what follows objects through a video.
 TINY = HieraConfig()
@@ -49,7 +47,7 @@ def _row(
         source=UrlSource(url),
         parameters=parameters,
         encoder=encoder,
-        decoder=SAM2_DECODER,
+        decoder=SAM_DECODER,
         preprocessing=SAM2_PREPROCESSING,
         mask_rule=SAM2_MASK_RULE,
         checkpoint_bytes=size,

