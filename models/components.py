@@ -6,13 +6,15 @@ image cells). `float32_modules` says what an fp16 graph must keep in fp32, whate
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from ..contract import GraphContract, MaskRule, Normalisation, Preprocessing, Recipe, TensorSpec
+from ..contract import GraphContract, Normalisation, Recipe
 from ..manifest import ModelCard
+from .engine_attention import migrations as decoder_migrations
 from .engine_decoder import EngineMaskDecoder, EnginePromptEncoder
 from .layers import Migration
 from .sam import MaskDecoder, PositionEncoding, PromptEncoder
@@ -36,6 +38,8 @@ class Component:
     card: ModelCard | None = None
 
 
+# Finds those of an image encoder below its wrapper.
+Migrations = Callable[[nn.Module], Iterable[Migration]]
 # Above it weights are never held as one piece of bytes: protobuf ends at 2 GiB, and memory at some multiple of it.
 LARGE_BYTES = 10**9
 
@@ -142,68 +146,31 @@ class MaskDecoderComponent(nn.Module):
         return low_res_masks, iou_predictions
 
 
-def encoder_contract(
-    preprocessing: Preprocessing, channels: int, cells: int, features: tuple[TensorSpec, ...] = ()
-) -> GraphContract:
-    """Return the image encoder's contract. `features`: what it gives beside `image_embeddings`."""
-    height, width = preprocessing.image_hw
-    image = TensorSpec(
-        "image",
-        (1, 3, height, width),
-        "float32",
-        "RGB picture, 0..255, resized and padded to the frame; normalisation is inside the graph",
-    )
-    embeddings = TensorSpec(
-        "image_embeddings", (1, channels, cells, cells), "float32", "Image embeddings, computed once per picture"
-    )
-    return GraphContract("image_encoder", (image,), (embeddings, *features))
+def no_migrations(_: nn.Module) -> Iterable[Migration]:
+    """Convolutions are smoothed by no norm before them."""
+    return ()
 
 
-def decoder_contract(
-    channels: int,
-    cells: int,
-    rule: MaskRule,
-    features: tuple[TensorSpec, ...] = (),
-    scores: tuple[TensorSpec, ...] = (),
-    *,
-    masks: int | None = None,
-) -> GraphContract:
-    """Return the mask decoder's contract.
+def image_encoder(
+    module: nn.Module,
+    contract: GraphContract,
+    migrations: Migrations = no_migrations,
+    float32_modules: tuple[str, ...] = (),
+) -> Component:
+    """Return the component of a wrapper with a `normalise`, which stays fp32 beside `float32_modules`."""
+    module.eval()
+    names = ("normalise", *float32_modules)
+    return Component(module, contract, example_inputs(contract), names, tuple(migrations(module)))
 
-    `features`: what it takes from the encoder beside `image_embeddings`. `scores`: what it gives beside masks and IoUs.
-    `masks`: how many it gives, if not those of SAM's four tokens and the rule's.
-    """
-    height, width = rule.mask_hw
-    masks = masks or 1 + max((rule.single_mask_token, *rule.multimask_tokens, 3))
-    points = rule.point_slots or "N"
-    inputs = (
-        TensorSpec(
-            "image_embeddings", (1, channels, cells, cells), "float32", "Image embeddings from the image encoder"
-        ),
-        *features,
-        TensorSpec("point_coords", ("B", points, 2), "float32", "Points (x, y) in pixels of the prompt frame"),
-        TensorSpec(
-            "point_labels",
-            ("B", points),
-            "float32",
-            "0 background, 1 foreground, 2 box top-left, 3 box bottom-right, -1 padding",
-        ),
-    )
-    mask = (
-        TensorSpec("mask_input", ("B", 1, height, width), "float32", "Low-res logits of an earlier mask, or zeros"),
-        TensorSpec("has_mask_input", ("B",), "float32", "1 where mask_input is given, else 0"),
-    )
-    outputs = (
-        TensorSpec(
-            "low_res_masks",
-            ("B", masks, height, width),
-            "float32",
-            "Mask logits: the single-mask token first, then the multimask ones",
-        ),
-        TensorSpec("iou_predictions", ("B", masks), "float32", "Predicted IoU of each mask"),
-        *scores,
-    )
-    return GraphContract("mask_decoder", inputs + mask if rule.takes_mask else inputs, outputs)
+
+def mask_decoder(
+    module: nn.Module,
+    contract: GraphContract,
+    float32_modules: tuple[str, ...] = ("prompt_encoder.pe_layer", "cell_positions"),
+) -> Component:
+    """Return the component of a wrapper whose positions, `float32_modules`, stay fp32."""
+    module.eval()
+    return Component(module, contract, example_inputs(contract), float32_modules, tuple(decoder_migrations(module)))
 
 
 def example_inputs(contract: GraphContract, *, batch: int = 2, points: int = 3) -> tuple[Tensor, ...]:

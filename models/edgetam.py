@@ -6,15 +6,11 @@ Its memory, which is what it is made for, is no part of it. Source: facebookrese
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from torch import Tensor, nn
 
 from .components import Component
-from .layers import Migration
 from .repvit import RepVit, RepVitConfig
 from .repvit_engine import EngineRepVit
-from .sam import DecoderConfig
 from .sam2 import Sam2, both_components
 from .variants import Variant
 
@@ -33,7 +29,6 @@ class TimmBackbone(nn.Module):
 
 def build(variant: Variant) -> Sam2:
     assert isinstance(variant.encoder, RepVitConfig)
-    assert isinstance(variant.decoder, DecoderConfig)
     return Sam2(TimmBackbone(variant.encoder), variant.encoder.channels, variant.decoder)
 
 
@@ -41,9 +36,4 @@ def components(module: nn.Module, variant: Variant) -> tuple[Component, Componen
     """Return image encoder and mask decoder, ready to be traced."""
     assert isinstance(module, Sam2)
     assert isinstance(module.image_encoder.trunk, TimmBackbone)
-    return both_components(module, variant, EngineRepVit(module.image_encoder.trunk.body), _no_migrations)
-
-
-def _no_migrations(_: nn.Module) -> Iterator[Migration]:
-    """Convolutions are smoothed by no norm before them."""
-    return iter(())
+    return both_components(module, variant, EngineRepVit(module.image_encoder.trunk.body))

@@ -12,23 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .components import (
-    Component,
-    ImageEncoderComponent,
-    decoder_contract,
-    encoder_contract,
-    example_inputs,
-)
+from .components import Component, ImageEncoderComponent, image_encoder, mask_decoder
+from .contracts import decoder_contract, encoder_contract
 from .efficient_sam_decoder import (
     EfficientMaskDecoder,
     EfficientMaskDecoderComponent,
     EfficientPromptEncoder,
     sam_form,
 )
-from .engine_attention import migrations as decoder_migrations
 from .layers import LayerNorm2d, Migration
 from .plain import Features, PlainModel
-from .sam import DecoderConfig
 from .variants import Variant
 
 NORM_EPS = 1e-6
@@ -176,7 +169,6 @@ class EfficientSam(nn.Module):
     def __init__(self, variant: Variant) -> None:
         super().__init__()
         assert isinstance(variant.encoder, EfficientSamConfig)
-        assert isinstance(variant.decoder, DecoderConfig)
         self.image_encoder = EfficientVit(variant.encoder)
         self.prompt_encoder = EfficientPromptEncoder(variant.decoder)
         self.mask_decoder = EfficientMaskDecoder(variant.decoder)
@@ -185,48 +177,30 @@ class EfficientSam(nn.Module):
 def components(module: nn.Module, variant: Variant) -> tuple[Component, Component]:
     """Return image encoder and mask decoder, ready to be traced."""
     assert isinstance(module, EfficientSam)
-    assert isinstance(variant.decoder, DecoderConfig)
-    channels, cells = variant.decoder.dim, variant.decoder.embedding_size
-    encoder = encoder_contract(variant.preprocessing, channels, cells)
-    decoder = decoder_contract(channels, cells, variant.mask_rule)
-    image_encoder = ImageEncoderComponent(
-        FixedPositions(module.image_encoder), variant.preprocessing.normalisation
-    ).eval()
-    mask_decoder = EfficientMaskDecoderComponent(module.prompt_encoder, module.mask_decoder).eval()
+    encoder = ImageEncoderComponent(FixedPositions(module.image_encoder), variant.preprocessing.normalisation)
+    decoder = EfficientMaskDecoderComponent(module.prompt_encoder, module.mask_decoder)
+    positions = ("point_positions", "cell_positions")
     return (
-        Component(
-            module=image_encoder,
-            contract=encoder,
-            example_inputs=example_inputs(encoder),
-            float32_modules=("normalise",),
-            migrations=tuple(_encoder_migrations(image_encoder)),
-        ),
-        Component(
-            module=mask_decoder,
-            contract=decoder,
-            example_inputs=example_inputs(decoder),
-            float32_modules=("point_positions", "cell_positions", *mask_decoder.wide_norms()),
-            migrations=tuple(decoder_migrations(mask_decoder)),
-        ),
+        image_encoder(encoder, encoder_contract(variant), _migrations),
+        mask_decoder(decoder, decoder_contract(variant), (*positions, *decoder.wide_norms())),
     )
 
 
 def plain(module: nn.Module) -> PlainModel:
     """Return upstream's steps. EfficientSAM embeds no masks: the dense embeddings have no part in them."""
     assert isinstance(module, EfficientSam)
-    image_encoder, mask_decoder = module.image_encoder, module.mask_decoder
 
     def encode(image: Tensor) -> Features:
-        return {"image_embeddings": image_encoder(image)}
+        return {"image_embeddings": module.image_encoder(image)}
 
     def decode(features: Features, image_pe: Tensor, sparse: Tensor, _dense: Tensor) -> tuple[Tensor, Tensor]:
-        low_res_masks, iou_predictions = mask_decoder(features["image_embeddings"], image_pe, sparse)
+        low_res_masks, iou_predictions = module.mask_decoder(features["image_embeddings"], image_pe, sparse)
         return low_res_masks, iou_predictions
 
     return PlainModel(sam_form(module.prompt_encoder), encode, decode)
 
 
-def _encoder_migrations(module: nn.Module) -> Iterator[Migration]:
+def _migrations(module: nn.Module) -> Iterator[Migration]:
     for name, block in module.named_modules():
         if isinstance(block, Block):
             yield Migration(f"{name}.norm1", (f"{name}.attn.qkv",))

@@ -7,25 +7,15 @@ gives `hq_features`, upstream's own name for the result: smaller, and nothing is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
 from torch import Tensor, nn
 
 from ..contract import GraphContract, Normalisation, TensorSpec
-from .components import (
-    CellPositions,
-    Component,
-    decoder_contract,
-    encoder_contract,
-    example_inputs,
-    normaliser,
-)
-from .engine_attention import migrations as decoder_migrations
+from .components import CellPositions, Component, Migrations, image_encoder, mask_decoder, normaliser
+from .contracts import decoder_contract, encoder_contract
 from .engine_attention import with_engine_attention
 from .hq_decoder import HqMaskDecoder
-from .layers import Migration
 from .plain import Features, PlainModel
-from .sam import DecoderConfig, PromptEncoder
+from .sam import PromptEncoder
 from .tiny_vit import TinyVit, TinyVitConfig
 from .tiny_vit_engine import EngineTinyVit
 from .tiny_vit_engine import migrations as tiny_vit_migrations
@@ -42,7 +32,6 @@ class HqSam(nn.Module):
         super().__init__()
         config = variant.encoder
         assert isinstance(config, VitConfig | TinyVitConfig)
-        assert isinstance(variant.decoder, DecoderConfig)
         self.image_encoder = Vit(config) if isinstance(config, VitConfig) else TinyVit(config)
         self.prompt_encoder = PromptEncoder(variant.decoder)
         early_channels = config.width if isinstance(config, VitConfig) else config.embed_dims[2]
@@ -92,28 +81,15 @@ def components(module: nn.Module, variant: Variant) -> tuple[Component, Componen
     """Return image encoder and mask decoder, ready to be traced."""
     assert isinstance(module, HqSam)
     engine, migrations = _engine(module.image_encoder)
-    image_encoder = HqEncoderComponent(engine, module.mask_decoder, variant.preprocessing.normalisation).eval()
-    mask_decoder = HqDecoderComponent(module.prompt_encoder, with_engine_attention(module.mask_decoder)).eval()
-    encoder, decoder = contracts(variant)
+    encoder = HqEncoderComponent(engine, module.mask_decoder, variant.preprocessing.normalisation)
+    takes, answers = contracts(variant)
     return (
-        Component(
-            module=image_encoder,
-            contract=encoder,
-            example_inputs=example_inputs(encoder),
-            float32_modules=("normalise",),
-            migrations=tuple(migrations(image_encoder)),
-        ),
-        Component(
-            module=mask_decoder,
-            contract=decoder,
-            example_inputs=example_inputs(decoder),
-            float32_modules=("prompt_encoder.pe_layer", "cell_positions"),
-            migrations=tuple(decoder_migrations(mask_decoder)),
-        ),
+        image_encoder(encoder, takes, migrations),
+        mask_decoder(HqDecoderComponent(module.prompt_encoder, with_engine_attention(module.mask_decoder)), answers),
     )
 
 
-def _engine(encoder: nn.Module) -> tuple[EngineVit | EngineTinyVit, Callable[[nn.Module], Iterable[Migration]]]:
+def _engine(encoder: nn.Module) -> tuple[EngineVit | EngineTinyVit, Migrations]:
     if isinstance(encoder, Vit):
         return EngineVit(encoder), vit_migrations
     assert isinstance(encoder, TinyVit)
@@ -123,13 +99,11 @@ def _engine(encoder: nn.Module) -> tuple[EngineVit | EngineTinyVit, Callable[[nn
 def contracts(variant: Variant) -> tuple[GraphContract, GraphContract]:
     """Return the contracts of image encoder and mask decoder."""
     config = variant.decoder
-    assert isinstance(config, DecoderConfig)
-    cells = config.embedding_size
-    shape = (1, config.dim // 8, 4 * cells, 4 * cells)
+    side = 4 * config.embedding_size
+    shape = (1, config.dim // 8, side, side)
     features = (TensorSpec("hq_features", shape, "float32", "Finer features of the picture, for the sharper mask"),)
-    encoder = encoder_contract(variant.preprocessing, config.dim, cells, features)
     masks = config.multimask_outputs + 2
-    return encoder, decoder_contract(config.dim, cells, variant.mask_rule, features, masks=masks)
+    return encoder_contract(variant, features), decoder_contract(variant, features, masks=masks)
 
 
 def plain(module: nn.Module) -> PlainModel:

@@ -68,8 +68,7 @@ def _encoder(config: object, size: int) -> object:
     return dataclasses.replace(config, image_size=size)
 
 
-def _decoder(config: object, size: int, published: int) -> DecoderConfig:
-    assert isinstance(config, DecoderConfig)
+def _decoder(config: DecoderConfig, size: int, published: int) -> DecoderConfig:
     cells, frame = _scaled((config.embedding_size, config.frame_size), size, published)
     return dataclasses.replace(config, embedding_size=cells, frame_size=frame)
 

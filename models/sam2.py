@@ -6,18 +6,17 @@ checkpoints hold it, and it is left out. Source: facebookresearch/sam2 `sam2_ima
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from ..contract import GraphContract, TensorSpec
-from .components import CellPositions, Component, decoder_contract, encoder_contract, example_inputs
-from .engine_attention import migrations as decoder_migrations
+from .components import CellPositions, Component, Migrations, image_encoder, mask_decoder, no_migrations
+from .contracts import decoder_contract, encoder_contract
 from .engine_attention import with_engine_attention
 from .hiera import EngineHiera, Hiera, HieraConfig
 from .hiera import migrations as trunk_migrations
-from .layers import Migration
 from .plain import Features, PlainModel
 from .sam import DecoderConfig, PromptEncoder
 from .sam2_decoder import Sam2MaskDecoder
@@ -38,7 +37,6 @@ class Sam2(nn.Module):
 
 def build(variant: Variant) -> Sam2:
     assert isinstance(variant.encoder, HieraConfig)
-    assert isinstance(variant.decoder, DecoderConfig)
     return Sam2(Hiera(variant.encoder), variant.encoder.channels, variant.decoder)
 
 
@@ -51,7 +49,7 @@ def components(module: nn.Module, variant: Variant) -> tuple[Component, Componen
 
 
 def both_components(
-    module: Sam2, variant: Variant, trunk: nn.Module, migrations: Callable[[nn.Module], Iterable[Migration]]
+    module: Sam2, variant: Variant, trunk: nn.Module, migrations: Migrations = no_migrations
 ) -> tuple[Component, Component]:
     """Return the components of any model with SAM 2's neck and decoder.
 
@@ -60,26 +58,13 @@ def both_components(
         migrations: finds those of the trunk below a module.
     """
     decoder = module.sam_mask_decoder
-    encoder_module = Sam2EncoderComponent(
+    encoder = Sam2EncoderComponent(
         trunk, module.image_encoder.neck, decoder, module.no_mem_embed, variant.preprocessing.normalisation
-    ).eval()
-    decoder_module = Sam2DecoderComponent(module.sam_prompt_encoder, with_engine_attention(decoder)).eval()
-    encoder, mask_decoder = contracts(variant)
+    )
+    takes, answers = contracts(variant)
     return (
-        Component(
-            module=encoder_module,
-            contract=encoder,
-            example_inputs=example_inputs(encoder),
-            float32_modules=("normalise",),
-            migrations=tuple(migrations(encoder_module)),
-        ),
-        Component(
-            module=decoder_module,
-            contract=mask_decoder,
-            example_inputs=example_inputs(mask_decoder),
-            float32_modules=("prompt_encoder.pe_layer", "cell_positions"),
-            migrations=tuple(decoder_migrations(decoder_module)),
-        ),
+        image_encoder(encoder, takes, migrations),
+        mask_decoder(Sam2DecoderComponent(module.sam_prompt_encoder, with_engine_attention(decoder)), answers),
     )
 
 
@@ -111,7 +96,6 @@ class Sam2DecoderComponent(nn.Module):
 
 def contracts(variant: Variant) -> tuple[GraphContract, GraphContract]:
     """Return those of image encoder and mask decoder."""
-    assert isinstance(variant.decoder, DecoderConfig)
     channels, cells = variant.decoder.dim, variant.decoder.embedding_size
     features = (
         TensorSpec(
@@ -122,10 +106,7 @@ def contracts(variant: Variant) -> tuple[GraphContract, GraphContract]:
         ),
     )
     score = TensorSpec("object_score_logits", ("B", 1), "float32", "Whether there is an object: above 0 it is likely")
-    return (
-        encoder_contract(variant.preprocessing, channels, cells, features),
-        decoder_contract(channels, cells, variant.mask_rule, features, (score,)),
-    )
+    return encoder_contract(variant, features), decoder_contract(variant, features, (score,))
 
 
 def plain(module: nn.Module) -> PlainModel:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from torch import nn
 
@@ -10,14 +10,18 @@ from .components import (
     Component,
     ImageEncoderComponent,
     MaskDecoderComponent,
-    decoder_contract,
-    encoder_contract,
-    example_inputs,
+    Migrations,
+    image_encoder,
+    mask_decoder,
+    no_migrations,
 )
-from .engine_attention import migrations as decoder_migrations
-from .layers import Migration
-from .sam import DecoderConfig, MaskDecoder, PromptEncoder
+from .contracts import decoder_contract, encoder_contract
+from .sam import MaskDecoder, PromptEncoder
 from .variants import Variant
+
+
+def no_modules(_: nn.Module) -> tuple[str, ...]:
+    return ()
 
 
 class SamModule(nn.Module):
@@ -25,18 +29,9 @@ class SamModule(nn.Module):
 
     def __init__(self, image_encoder: nn.Module, variant: Variant) -> None:
         super().__init__()
-        assert isinstance(variant.decoder, DecoderConfig)
         self.image_encoder = image_encoder
         self.prompt_encoder = PromptEncoder(variant.decoder)
         self.mask_decoder = MaskDecoder(variant.decoder)
-
-
-def no_migrations(_: nn.Module) -> Iterable[Migration]:
-    return ()
-
-
-def no_modules(_: nn.Module) -> tuple[str, ...]:
-    return ()
 
 
 def sam_components(
@@ -44,7 +39,7 @@ def sam_components(
     encoder: nn.Module,
     variant: Variant,
     *,
-    migrations: Callable[[nn.Module], Iterable[Migration]] = no_migrations,
+    migrations: Migrations = no_migrations,
     float32_modules: Callable[[nn.Module], tuple[str, ...]] = no_modules,
 ) -> tuple[Component, Component]:
     """Return image encoder and mask decoder, ready to be traced.
@@ -53,29 +48,9 @@ def sam_components(
         encoder: the image encoder in the form to export; pictures are normalised in front of it.
         migrations, float32_modules: of the encoder's component, by names below it.
     """
-    assert isinstance(variant.decoder, DecoderConfig)
-    channels, cells = variant.decoder.dim, variant.decoder.embedding_size
-    takes = encoder_contract(variant.preprocessing, channels, cells)
-    image_encoder = ImageEncoderComponent(encoder, variant.preprocessing.normalisation).eval()
+    wrapped = ImageEncoderComponent(encoder, variant.preprocessing.normalisation)
+    decoder = MaskDecoderComponent(module.prompt_encoder, module.mask_decoder)
     return (
-        Component(
-            module=image_encoder,
-            contract=takes,
-            example_inputs=example_inputs(takes),
-            float32_modules=("normalise", *float32_modules(image_encoder)),
-            migrations=tuple(migrations(image_encoder)),
-        ),
-        _decoder(module, variant.decoder, variant),
-    )
-
-
-def _decoder(module: SamModule, config: DecoderConfig, variant: Variant) -> Component:
-    takes = decoder_contract(config.dim, config.embedding_size, variant.mask_rule)
-    mask_decoder = MaskDecoderComponent(module.prompt_encoder, module.mask_decoder).eval()
-    return Component(
-        module=mask_decoder,
-        contract=takes,
-        example_inputs=example_inputs(takes),
-        float32_modules=("prompt_encoder.pe_layer", "cell_positions"),
-        migrations=tuple(decoder_migrations(mask_decoder)),
+        image_encoder(wrapped, encoder_contract(variant), migrations, float32_modules(wrapped)),
+        mask_decoder(decoder, decoder_contract(variant)),
     )

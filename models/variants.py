@@ -42,7 +42,7 @@ class Variant:
     `license_terms`: what a licence asks for that a user must accept first, "non-commercial use only; ADDRESS" say.
     `verified_against`: the independent implementation that tests compare the family's modules with, "transformers
     SamModel" say; None where none can be had.
-    `encoder`, `decoder`: sizes, of the types that the family's file asks for.
+    `encoder`: sizes, of the type that the family's file asks for.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Variant:
     source: Source
     parameters: int
     encoder: object
-    decoder: object
+    decoder: DecoderConfig
     preprocessing: Preprocessing
     mask_rule: MaskRule
     checkpoint_bytes: int | None = None

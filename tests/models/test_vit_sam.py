@@ -45,7 +45,6 @@ def small_variant(encoder: VitConfig) -> Variant:
 def hugging_face(variant: Variant, *, fill: bool = True) -> SamModel:
     encoder, decoder = variant.encoder, variant.decoder
     assert isinstance(encoder, VitConfig)
-    assert isinstance(decoder, DecoderConfig)
     vision = SamVisionConfig(
         hidden_size=encoder.width,
         output_channels=encoder.out_channels,
