@@ -5,7 +5,8 @@ Nothing here converts, reorders or fills in; what does not fit is an error that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,19 +70,52 @@ def check_feeds(contract: GraphContract, feeds: Mapping[str, Array]) -> dict[str
     return {name: np.ascontiguousarray(feeds[name]) for name in contract.input_names}
 
 
-def _check_feed(component: str, spec: TensorSpec, array: Array, axes: dict[str, int]) -> None:
-    """Check one array, and bind in `axes` the dynamic axes that it is the first to show."""
-    if str(array.dtype) != spec.dtype:
-        raise ContractError(f"{component}: {spec.name} is {array.dtype}, it takes {spec.dtype}; convert it first")
-    fits = array.ndim == len(spec.shape) and all(
+def check_results(contract: GraphContract, feeds: Mapping[str, Array], results: Mapping[str, Array]) -> None:
+    """Raise ContractError unless a graph gave what its contract says for these feeds: engines do not hold it to that.
+
+    Dtypes are as they were declared, which `check_graph` has seen.
+    """
+    axes: dict[str, int] = {}
+    for spec in contract.inputs:
+        _has_shape(feeds[spec.name], spec, axes)
+    for spec in contract.outputs:
+        if not _has_shape(results[spec.name], spec, axes):
+            raise ContractError(
+                f"{contract.component}: gave {spec.name} of shape {_text(results[spec.name].shape)}, the contract says "
+                f"{_text(spec.shape)}; export it again"
+            )
+
+
+def _has_shape(array: Array, spec: TensorSpec, axes: dict[str, int]) -> bool:
+    """Return whether an array has the shape; in `axes` are bound the dynamic axes that it is the first to show."""
+    return array.ndim == len(spec.shape) and all(
         size == (axes.setdefault(axis, size) if isinstance(axis, str) else axis) and size > 0
         for size, axis in zip(array.shape, spec.shape, strict=True)
     )
-    if not fits:
+
+
+def _check_feed(component: str, spec: TensorSpec, array: Array, axes: dict[str, int]) -> None:
+    if str(array.dtype) != spec.dtype:
+        raise ContractError(f"{component}: {spec.name} is {array.dtype}, it takes {spec.dtype}; convert it first")
+    if not _has_shape(array, spec, axes):
         bound = f" with {', '.join(f'{axis}={size}' for axis, size in axes.items())}" if axes else ""
         raise ContractError(
             f"{component}: {spec.name} has shape {_text(array.shape)}, it takes {_text(spec.shape)}{bound}"
         )
+
+
+@contextmanager
+def running(subject: str) -> Iterator[None]:
+    """Turn what an engine raises while it runs a graph, whose feeds were checked, into a ContractError."""
+    try:
+        yield
+    except Exception as exc:  # engines raise types of their own, and about anything on a hostile graph
+        raise ContractError(f"{subject}: the graph fails on this input ({one_line(exc)}); export it again") from exc
+
+
+def one_line(exc: Exception) -> str:
+    """Return what another program's exception says, in one line of at most 300 signs."""
+    return " ".join(str(exc).split())[:300] or type(exc).__name__
 
 
 def _text(shape: Sequence[int | str | None]) -> str:

@@ -17,7 +17,16 @@ from typing import Any
 from ..contract import Array, EngineOptions, EngineReport, GraphContract
 from ..errors import BundleError, UnsupportedError
 from ..optional import import_optional
-from .contract_checks import GraphTensor, check_feeds, check_graph, check_options, require_file
+from .contract_checks import (
+    GraphTensor,
+    check_feeds,
+    check_graph,
+    check_options,
+    check_results,
+    one_line,
+    require_file,
+    running,
+)
 
 CPU = "CPUExecutionProvider"
 DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
@@ -54,9 +63,12 @@ class OnnxRuntimeSession:
         return self._report
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Return every output by name. Feeds are checked; ContractError if they do not fit."""
-        names = self._contract.output_names
-        return dict(zip(names, self._session.run(list(names), check_feeds(self._contract, feeds)), strict=True))
+        """Return every output by name. Feeds are checked; ContractError if they do not fit, or the graph fails."""
+        names, checked = self._contract.output_names, check_feeds(self._contract, feeds)
+        with running(f"{self._contract.component} on onnxruntime"):
+            results = dict(zip(names, self._session.run(list(names), checked), strict=True))
+        check_results(self._contract, checked, results)
+        return results
 
     def _read_back(self, provider: str) -> EngineReport:
         """Return what runs where, raising if the provider that was asked for runs nothing."""
@@ -122,7 +134,7 @@ def _open(ort: ModuleType, path: Path, options: EngineOptions, provider: str) ->
         session = ort.InferenceSession(str(path), settings, providers=[provider])
     except (state.NotImplemented, state.EPFail) as exc:
         raise UnsupportedError(
-            f"{path}: onnxruntime {ort.__version__} cannot run this graph on {provider} ({_one_line(exc)})"
+            f"{path}: onnxruntime {ort.__version__} cannot run this graph on {provider} ({one_line(exc)})"
         ) from exc
     except (
         state.InvalidProtobuf,
@@ -133,9 +145,10 @@ def _open(ort: ModuleType, path: Path, options: EngineOptions, provider: str) ->
         state.Fail,
         state.RuntimeException,
         RuntimeError,
+        UnicodeDecodeError,  # its own message with a name that is no text
     ) as exc:
         raise BundleError(
-            f"{path}: not a graph that onnxruntime can open ({_one_line(exc)}); export or copy it again"
+            f"{path}: not a graph that onnxruntime can open ({one_line(exc)}); export or copy it again"
         ) from exc
     session.disable_fallback()
     return session
@@ -171,7 +184,3 @@ def _compute_precision(provider: str, session: Any) -> str:
     if stored == "fp16" and (provider != CPU or platform.machine().lower() in ("arm64", "aarch64")):
         return "fp16 where the provider has kernels, else fp32"
     return "fp32"
-
-
-def _one_line(exc: Exception) -> str:
-    return " ".join(str(exc).split())[:300]

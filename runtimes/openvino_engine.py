@@ -17,7 +17,16 @@ import numpy as np
 from ..contract import Array, EngineOptions, EngineReport, GraphContract
 from ..errors import BundleError, UnsupportedError
 from ..optional import import_openvino
-from .contract_checks import GraphTensor, check_feeds, check_graph, check_options, require_file
+from .contract_checks import (
+    GraphTensor,
+    check_feeds,
+    check_graph,
+    check_options,
+    check_results,
+    one_line,
+    require_file,
+    running,
+)
 
 PRECISIONS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 CAPABILITIES = {"fp32": "FP32", "fp16": "FP16", "bf16": "BF16"}
@@ -56,9 +65,13 @@ class OpenVinoSession:
         return self._report
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Return every output by name, as copies. Feeds are checked; ContractError if they do not fit."""
-        self._request.infer(check_feeds(self._contract, feeds), share_inputs=False)
-        return {name: self._request.get_tensor(name).data.copy() for name in self._contract.output_names}
+        """Return every output by name, as copies; ContractError if feeds do not fit, or the graph fails."""
+        checked = check_feeds(self._contract, feeds)
+        with running(f"{self._contract.component} on openvino"):
+            self._request.infer(checked, share_inputs=False)
+            results = {name: self._request.get_tensor(name).data.copy() for name in self._contract.output_names}
+        check_results(self._contract, checked, results)
+        return results
 
     def _read_back(self, device: str, options: EngineOptions) -> EngineReport:
         """Return what the compiled model says, raising if it is another precision or device than asked for."""
@@ -105,7 +118,7 @@ def _read(core: Any, path: Path) -> Any:
         return core.read_model(path)
     except RuntimeError as exc:
         raise BundleError(
-            f"{path}: not an IR that openvino can read ({_one_line(exc)}); export or copy it again"
+            f"{path}: not an IR that openvino can read ({one_line(exc)}); export or copy it again"
         ) from exc
 
 
@@ -125,7 +138,7 @@ def _compile(core: Any, path: Path, model: Any, device: str, options: EngineOpti
     try:
         return core.compile_model(model, device, config)
     except RuntimeError as exc:
-        raise UnsupportedError(f"{path}: openvino cannot compile this graph for {device} ({_one_line(exc)})") from exc
+        raise UnsupportedError(f"{path}: openvino cannot compile this graph for {device} ({one_line(exc)})") from exc
 
 
 def _tensors(ports: Sequence[Any]) -> list[GraphTensor]:
@@ -161,7 +174,3 @@ def _settings(compiled: Any) -> dict[str, str]:
     )
     has = compiled.get_property("SUPPORTED_PROPERTIES")
     return {name.lower(): str(compiled.get_property(name)).rpartition(".")[2] for name in wanted if name in has}
-
-
-def _one_line(exc: Exception) -> str:
-    return " ".join(str(exc).split())[:300]
