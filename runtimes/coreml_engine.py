@@ -20,6 +20,7 @@ from ..contract import Array, EngineOptions, EngineReport, GraphContract
 from ..errors import BundleError, RequestError, UnsupportedError
 from ..optional import import_coremltools
 from .contract_checks import check_feeds, check_options
+from .soundness import require_sound_package
 
 COMPUTE_UNITS = ("ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE")
 
@@ -163,6 +164,7 @@ def _load(path: Path, units: str) -> Any:
     coremltools = import_coremltools(purpose="running Core ML", extra="runtime-coreml")
     if not path.is_dir():
         raise BundleError(f"{path}: no such package; export or copy the bundle again")
+    require_sound_package(path)
     try:
         return coremltools.models.MLModel(str(path), compute_units=coremltools.ComputeUnit[units])
     except Exception as exc:

@@ -27,6 +27,7 @@ from .contract_checks import (
     require_file,
     running,
 )
+from .soundness import require_sound_onnx
 
 CPU = "CPUExecutionProvider"
 DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
@@ -34,6 +35,7 @@ ERRORS_ONLY = 3
 RECORD_ASSIGNMENT = "session.record_ep_graph_assignment_info"
 # Threads that went on spinning for work after a call would take a core from the other graph's, or another program.
 STOP_SPINNING = "session.force_spinning_stop"
+FORMAT = "session.load_model_format"
 
 
 class OnnxRuntimeSession:
@@ -51,6 +53,7 @@ class OnnxRuntimeSession:
         options = options or EngineOptions()
         check_options(options, "onnxruntime")
         require_file(path)
+        require_sound_onnx(path)
         self._contract = contract
         self._ort = _import_onnxruntime()
         provider = _chosen_provider(self._ort, options)
@@ -124,6 +127,8 @@ def _open(ort: ModuleType, path: Path, options: EngineOptions, provider: str) ->
     settings.log_severity_level = ERRORS_ONLY
     settings.add_session_config_entry(RECORD_ASSIGNMENT, "1")
     settings.add_session_config_entry(STOP_SPINNING, "1")
+    # Else a file that is named `.ort` is opened as one, which nobody has looked at.
+    settings.add_session_config_entry(FORMAT, "ONNX")
     # The plan of the first call is one more piece of memory from the second on: the encoder of LiteMedSAM peaks at
     # 581 MB with it, 348 MB without, and is as fast.
     settings.enable_mem_pattern = False

@@ -27,6 +27,7 @@ from .contract_checks import (
     require_file,
     running,
 )
+from .soundness import require_sound_ir
 
 PRECISIONS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 CAPABILITIES = {"fp32": "FP32", "fp16": "FP16", "bf16": "BF16"}
@@ -50,6 +51,7 @@ class OpenVinoSession:
         check_options(options, "openvino")
         require_file(path)
         require_file(path.with_suffix(".bin"))
+        require_sound_ir(path)
         self._contract = contract
         self._openvino = import_openvino(purpose="running OpenVINO graphs", extra="runtime-openvino")
         core = _core(self._openvino)

@@ -155,11 +155,16 @@ def read_manifest(bundle: Path) -> Manifest:
 
 def inside(bundle: Path, path: str) -> Path:
     """Return `bundle / path`, refusing absolute paths, `..`, back-slashes, drives and symlinks out."""
+    if leaves(bundle, path):
+        raise BundleError(f"{bundle}: {MANIFEST_NAME} names {path!r}, which leaves the bundle; do not use this bundle")
+    return bundle / PurePosixPath(path)
+
+
+def leaves(folder: Path, path: str) -> bool:
+    """Return whether a POSIX path from a stranger is anything but one below the folder, links followed."""
     parts = PurePosixPath(path)
     hostile = not path or parts.is_absolute() or ".." in parts.parts or "\\" in path or ":" in path or "\0" in path
-    if hostile or not (bundle / parts).resolve().is_relative_to(bundle.resolve()):
-        raise BundleError(f"{bundle}: {MANIFEST_NAME} names {path!r}, which leaves the bundle; do not use this bundle")
-    return bundle / parts
+    return hostile or not (folder / parts).resolve().is_relative_to(folder.resolve())
 
 
 def file_sha256(path: Path) -> str:

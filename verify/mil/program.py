@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ...errors import BundleError, SamExportError, UnsupportedError
 from ...optional import import_coremltools
+from ...runtimes.soundness import require_sound_package
 from .ports import Port, read_port
 
 Result = TypeVar("Result")
@@ -85,18 +86,13 @@ def load_program(path: Path, known: Collection[str]) -> Program:
         UnsupportedError: another kind of model, several functions, or an operation that is not known.
         MissingDependencyError: coremltools is not installed.
     """
-    _require_package(path)
+    require_sound_package(path)
     coremltools = import_coremltools(purpose="evaluating a Core ML package", extra="coreml")
     model = _guarded(path, lambda: coremltools.models.MLModel(str(path), skip_model_load=True))
     spec = model.get_spec()
     _require_known(path, spec, known)
     function = _guarded(path, lambda: _loaded(spec, model.weights_dir))
     return _guarded(path, lambda: _program(path, spec, coremltools.__version__, function))
-
-
-def _require_package(path: Path) -> None:
-    if not (path / "Manifest.json").is_file():  # coremltools would create what is missing
-        raise BundleError(f"{path}: no Manifest.json in it; give the folder of a saved .mlpackage")
 
 
 def _guarded(path: Path, read: Callable[[], Result]) -> Result:
