@@ -21,7 +21,7 @@ from .problems import Problem
 from .readers import Readers
 from .served_bundle import ServedBundle
 from .uploads import Uploads, client_gone
-from .work_queue import WorkQueue
+from .work_queue import Batching, QueueLimits, WorkQueue
 
 Result = TypeVar("Result")
 RETRY_AFTER_S = 5
@@ -43,17 +43,14 @@ class Service:
         self.encoders = WorkQueue[PreparedImage, EncodedPicture](
             "encoder",
             [partial(_encode, one) for one in bundle.segmenters],
-            max_waiting=options.max_waiting,
-            patience=patience,
+            QueueLimits(options.max_waiting, patience),
             observe=metrics.batch_observer("encoder"),
         )
         self.decoders = WorkQueue[MaskJob, MaskLogits](
             "decoder",
             [partial(decode, one) for one in bundle.segmenters],
-            max_waiting=options.max_waiting_prompts,
-            patience=patience,
-            alike=alike,
-            at_once=MAX_PROMPTS,
+            QueueLimits(options.max_waiting_prompts, patience),
+            Batching(alike, MAX_PROMPTS),
             observe=metrics.batch_observer("decoder"),
         )
         self.pictures = Pictures(

@@ -32,16 +32,33 @@ class _Ticket(Generic[Job, Answer]):
     answer: asyncio.Future[Answer]
 
 
+@dataclass(frozen=True)
+class QueueLimits:
+    """When a job is refused at once.
+
+    `max_waiting`: how many jobs may be here beside those under way. `patience`: seconds that a job may be expected to
+    wait; one that would not be begun in time is refused.
+    """
+
+    max_waiting: int
+    patience: float = math.inf
+
+
+@dataclass(frozen=True)
+class Batching(Generic[Job]):
+    """Which jobs go to an engine together: those that are `alike`, `at_once` at most."""
+
+    alike: Callable[[Job, Job], bool]
+    at_once: int
+
+
 class WorkQueue(Generic[Job, Answer]):
     """Jobs on their way to the lanes, each an engine with a thread of its own.
 
     Args:
         name: for messages and metrics.
         lanes: what answers a batch, in its order.
-        max_waiting: how many jobs may be here beside those under way.
-        patience: seconds that a job may be expected to wait; one that would not be begun in time is refused at once.
-        alike: whether two jobs may share a batch; without it every batch is one job.
-        at_once: the largest batch.
+        batching: without it every batch is one job.
         observe: told the size and the seconds of every batch.
     """
 
@@ -49,20 +66,16 @@ class WorkQueue(Generic[Job, Answer]):
         self,
         name: str,
         lanes: Sequence[Lane[Job, Answer]],
-        *,
-        max_waiting: int,
-        patience: float = math.inf,
-        alike: Callable[[Job, Job], bool] | None = None,
-        at_once: int = 1,
+        limits: QueueLimits,
+        batching: Batching[Job] | None = None,
         observe: Callable[[int, float], None] = lambda _size, _seconds: None,
     ) -> None:
         self.name = name
         self._lanes = tuple(lanes)
-        self._places = max_waiting + len(self._lanes)
-        self._patience = patience
+        self._places = limits.max_waiting + len(self._lanes)
+        self._patience = limits.patience
         self._held = 0
-        self._alike = alike
-        self._at_once = at_once
+        self._batching = batching
         self._observe = observe
         self._waiting: deque[_Ticket[Job, Answer]] = deque()
         self._arrived = asyncio.Event()
@@ -132,9 +145,9 @@ class WorkQueue(Generic[Job, Answer]):
         """Take the first job and those like it, as many as go together."""
         first = self._waiting.popleft()
         batch = [first]
-        if self._alike is not None:
+        if self._batching is not None:
             for ticket in tuple(self._waiting):
-                if len(batch) < self._at_once and self._alike(first.job, ticket.job):
+                if len(batch) < self._batching.at_once and self._batching.alike(first.job, ticket.job):
                     self._waiting.remove(ticket)
                     batch.append(ticket)
         return batch

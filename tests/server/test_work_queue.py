@@ -11,7 +11,7 @@ import pytest
 
 from sam_export.server.problems import Problem
 from sam_export.server.shared_work import SharedWork
-from sam_export.server.work_queue import WorkQueue
+from sam_export.server.work_queue import Batching, QueueLimits, WorkQueue
 
 
 class Engine:
@@ -34,7 +34,7 @@ def with_queue(
 ) -> None:
     async def run() -> None:
         queue = WorkQueue[int, int](
-            "engine", [engine.run], max_waiting=max_waiting, at_once=at_once, alike=lambda a, b: a % 2 == b % 2
+            "engine", [engine.run], QueueLimits(max_waiting), Batching(lambda a, b: a % 2 == b % 2, at_once)
         )
         queue.start()
         try:
@@ -89,7 +89,7 @@ def test_a_job_that_would_wait_too_long_is_refused_though_there_are_places() -> 
         return list(jobs)
 
     async def use() -> None:
-        queue = WorkQueue[int, int]("engine", [run], max_waiting=100, patience=0.01)
+        queue = WorkQueue[int, int]("engine", [run], QueueLimits(100, patience=0.01))
         queue.start()
         with queue.places():
             queue.require_places()  # nothing is known of the engine yet
