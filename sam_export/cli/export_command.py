@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 
 from ..errors import RequestError
@@ -15,14 +13,14 @@ from ..exporters import TARGETS, ExportOptions
 from ..jobs import ExportRequest
 from ..models import DEFAULT_VARIANT, VARIANTS
 from ..models.cache import cache_folder
-from ..pipeline import REPORT_NAME, Outcome, export_bundles
+from ..pipeline import export_bundles
 from ..quantize.plan import read_plan
 from ..quantize.recipes import QUANTIZED_PRECISIONS
 from ..quantize.request import QuantizeRequest
-from ..verification import Failed, Passed
 from ..verify.pictures import pictures_in
-from ..verify.summary_table import AccuracyRow, accuracy_table, render_accuracy_markdown
+from ..verify.summary_table import render_accuracy_markdown
 from .arguments import given_path, number, whole_number
+from .export_results import accuracy_rows, exit_status, print_json, print_outcomes
 from .mistakes import error_line
 from .progress import stage_progress
 
@@ -35,6 +33,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Export a model to one or more targets. A bundle is written only if its masks are the PyTorch "
         "model's masks on real pictures; there is no switch that turns this off.",
     )
+    _add_jobs(parser)
+    _add_weights(parser)
+    _add_gate(parser)
+    _add_quantization(parser)
+    _add_output(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_jobs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", nargs="?", default=DEFAULT_VARIANT, metavar="MODEL", help=_model_help())
     parser.add_argument("--target", nargs="+", default=(), metavar="T", help=f"of {', '.join(TARGETS)}")
     parser.add_argument("--precision", nargs="+", default=(), metavar="P", help=_precision_help())
@@ -42,6 +49,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         parser.add_argument(
             f"--{component}-precision", nargs="+", default=(), metavar="P", help=f"of the {component} alone"
         )
+
+
+def _add_weights(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint", type=given_path, metavar="FILE", help="fine-tuned weights of the model's family"
     )
@@ -60,6 +70,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="pixels a side that pictures are encoded at, 512 say: MODEL-512px is the same",
     )
     parser.add_argument("--accept-license", action="store_true", help="where a model's licence has terms to accept")
+
+
+def _add_gate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--evaluation", type=given_path, metavar="DIR", help="your pictures to measure on, with ground truth if any"
     )
@@ -69,6 +82,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--minimum-ios", type=whole_number, metavar="N", help="Core ML: oldest iOS, 16 (default), 17 or 18"
     )
+
+
+def _add_quantization(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibration", type=given_path, metavar="DIR", help="pictures to quantize on, instead of the built-in"
     )
@@ -80,6 +96,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--search-minutes", type=number, default=30.0, metavar="N", help="when a search begins nothing new (30)"
     )
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compress", action="store_true", help="web: also write .br files, for hosts that serve what is compressed"
     )
@@ -90,21 +109,28 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "-o", "--out", type=given_path, default=Path("dist"), metavar="DIR", help="where bundles go (dist)"
     )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Return 0, or the lowest status among what went wrong: 1 a gate failed, 2 bad request, 3 not verifiable here."""
-    swapped = [name for name in args.target if name in VARIANTS]
-    if swapped:
-        raise RequestError(
-            f"{swapped[0]!r} is a model, given as a target; the model comes first: sam-export {swapped[0]} --target T"
-        )
-    if args.minimum_ios is not None and "coreml" not in args.target:
-        raise RequestError(f"--minimum-ios {args.minimum_ios} is for coreml, which is not a target here; leave it out")
-    if args.compress and "web" not in args.target:
-        raise RequestError("--compress is for web, which is not a target here; leave it out")
-    request = ExportRequest(
+    request, errors = _request(args), Console(stderr=True)
+    with stage_progress(errors) as progress:
+        outcomes = export_bundles(request, progress)
+    if args.json:
+        print_json(outcomes)
+    elif args.markdown:
+        sys.stdout.write(render_accuracy_markdown(accuracy_rows(outcomes)))
+    else:
+        print_outcomes(outcomes, Console())
+    for outcome in outcomes:
+        if outcome.error is not None:
+            errors.print(error_line(outcome.error), markup=False, highlight=False, soft_wrap=True)
+    return exit_status(outcomes)
+
+
+def _request(args: argparse.Namespace) -> ExportRequest:
+    _require_sense(args)
+    return ExportRequest(
         model=args.model if args.image_size is None else f"{args.model}-{args.image_size}px",
         targets=tuple(args.target),
         precisions=tuple(args.precision),
@@ -121,24 +147,24 @@ def run(args: argparse.Namespace) -> int:
         options=ExportOptions() if args.minimum_ios is None else ExportOptions(args.minimum_ios),
         quantization=_quantization(args),
     )
-    errors = Console(stderr=True)
-    with stage_progress(errors) as progress:
-        outcomes = export_bundles(request, progress)
-    if args.json:
-        print_json(outcomes)
-    elif args.markdown:
-        sys.stdout.write(render_accuracy_markdown(accuracy_rows(outcomes)))
-    else:
-        print_outcomes(outcomes, Console())
-    for outcome in outcomes:
-        if outcome.error is not None:
-            errors.print(error_line(outcome.error), markup=False, highlight=False, soft_wrap=True)
-    return exit_status(outcomes)
+
+
+def _require_sense(args: argparse.Namespace) -> None:
+    """Raise RequestError for options that contradict each other."""
+    swapped = [name for name in args.target if name in VARIANTS]
+    if swapped:
+        raise RequestError(
+            f"{swapped[0]!r} is a model, given as a target; the model comes first: sam-export {swapped[0]} --target T"
+        )
+    if args.minimum_ios is not None and "coreml" not in args.target:
+        raise RequestError(f"--minimum-ios {args.minimum_ios} is for coreml, which is not a target here; leave it out")
+    if args.compress and "web" not in args.target:
+        raise RequestError("--compress is for web, which is not a target here; leave it out")
+    if args.search_minutes <= 0:
+        raise RequestError(f"--search-minutes {args.search_minutes:g}: allowed: above 0")
 
 
 def _quantization(args: argparse.Namespace) -> QuantizeRequest:
-    if args.search_minutes <= 0:
-        raise RequestError(f"--search-minutes {args.search_minutes:g}: allowed: above 0")
     return QuantizeRequest(
         prefer=args.prefer,
         recipe=None if args.recipe is None else read_plan(args.recipe),
@@ -147,60 +173,6 @@ def _quantization(args: argparse.Namespace) -> QuantizeRequest:
         state_folder=cache_folder() / "searches",
         calibration=() if args.calibration is None else pictures_in(args.calibration),
     )
-
-
-def exit_status(outcomes: Sequence[Outcome]) -> int:
-    """Return 0 if every bundle was written, else the lowest status of an error: a failed gate before all others."""
-    return min((outcome.error.exit_status for outcome in outcomes if outcome.error is not None), default=0)
-
-
-def accuracy_rows(outcomes: Sequence[Outcome]) -> list[AccuracyRow]:
-    return [
-        AccuracyRow(
-            target=outcome.job.target,
-            precision=outcome.job.precision,
-            verification=outcome.verification,
-            bytes=outcome.bytes or None,
-            export_seconds=outcome.export_seconds or None,
-        )
-        for outcome in outcomes
-    ]
-
-
-def print_outcomes(outcomes: Sequence[Outcome], console: Console) -> None:
-    """Print one row for each bundle, then where those that passed lie."""
-    console.print(accuracy_table(accuracy_rows(outcomes)))
-    for note in shared_notes(outcomes):
-        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
-    for outcome in outcomes:
-        if outcome.bundle is not None and isinstance(outcome.verification, Passed):
-            by = outcome.verification.measurement.evaluated_by
-            line = f"{outcome.bundle}: evaluated by {by}; report: {outcome.bundle / REPORT_NAME}"
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def shared_notes(outcomes: Sequence[Outcome]) -> list[str]:
-    """Return what must be known of every measurement here: of the weights, and of the pictures that were taken."""
-    verdicts = [one.verification for one in outcomes if isinstance(one.verification, Passed | Failed)]
-    notes = [verdict.measurement.notes for verdict in verdicts]
-    return [note for note in notes[0] if all(note in others for others in notes)] if notes else []
-
-
-def print_json(outcomes: Sequence[Outcome]) -> None:
-    rows = [
-        {
-            "target": outcome.job.target,
-            "precision": outcome.job.precision,
-            "passed": isinstance(outcome.verification, Passed),
-            "bundle": None if outcome.bundle is None else str(outcome.bundle),
-            "bytes": outcome.bytes,
-            "export_seconds": outcome.export_seconds,
-            "verification": outcome.verification,
-            "error": None if outcome.error is None else str(outcome.error),
-        }
-        for outcome in outcomes
-    ]
-    Console().print(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode(), markup=False, soft_wrap=True)
 
 
 def _model_help() -> str:

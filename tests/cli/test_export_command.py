@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from sam_export.cli import main
-from sam_export.cli.export_command import exit_status, print_json
+from sam_export.cli.export_results import exit_status, print_json
 from sam_export.errors import AccuracyError, NotVerifiableError, UnsupportedError
 from sam_export.jobs import Job
 from sam_export.manifest import read_manifest
