@@ -11,7 +11,7 @@ as everywhere in this package. New code has less to learn with the `Segmenter` i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,9 +22,6 @@ from .images import image_array
 from .preprocess import fitted_hw, from_prompt_frame, resized_image, to_prompt_frame
 from .prompts import finite_numbers
 from .upstream_sam2 import Answer, Model, Numbers, SAM2ImagePredictor, segmenter_of
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["PromptTransform", "SAM2ImagePredictor", "SamPredictor"]
 

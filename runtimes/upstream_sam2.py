@@ -91,7 +91,7 @@ class SAM2ImagePredictor:
             returns       [C, H, W], [C] and [C, h, w], or [B, C, H, W], [B, C] and [B, C, h, w]
         """
         size = None if normalize_coords else self.model.original_hw
-        points, labels, boxes, masks = _with_batch_axis(point_coords, point_labels, box, mask_input, size)
+        points, labels, boxes, masks = _with_batch_axis(size, point_coords, point_labels, box, mask_input)
         exact = return_logits or self._own_threshold
         found = self.model.predict_batch(points, labels, boxes, masks, multimask_output, exact)
         return self._answer(found, return_logits)
@@ -108,15 +108,10 @@ class SAM2ImagePredictor:
     ) -> tuple[list[Array], list[FloatArray], list[FloatArray]]:
         """Return what `predict` would for each picture of `set_image_batch`; every list has an entry a picture."""
         sizes = self.model.original_sizes
-        check_lengths((point_coords_batch, point_labels_batch, box_batch, mask_input_batch), len(sizes))
+        parts = point_coords_batch, point_labels_batch, box_batch, mask_input_batch
+        check_lengths(parts, len(sizes))
         per_picture = [
-            _with_batch_axis(
-                _entry(point_coords_batch, index),
-                _entry(point_labels_batch, index),
-                _entry(box_batch, index),
-                _entry(mask_input_batch, index),
-                None if normalize_coords else size,
-            )
+            _with_batch_axis(None if normalize_coords else size, *(_entry(part, index) for part in parts))
             for index, size in enumerate(sizes)
         ]
         points, labels, boxes, masks = zip(*per_picture, strict=True) if per_picture else ((), (), (), ())
@@ -145,11 +140,11 @@ class SAM2ImagePredictor:
 
 
 def _with_batch_axis(
+    picture_hw: tuple[int, int] | None,
     coords: ArrayLike | None,
     labels: ArrayLike | None,
     box: ArrayLike | None,
     mask: ArrayLike | None,
-    picture_hw: tuple[int, int] | None,
 ) -> FourParts:
     """Return points, labels, boxes and masks of one prompt, or of several, as `Segmenter.predict_batch` takes them.
 
