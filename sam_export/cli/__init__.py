@@ -111,26 +111,41 @@ def run(words: Sequence[str]) -> int:
     """Return the exit status of the command that the words ask for; without one, they are of `export`."""
     if words[0] == "help":
         words = [words[1], "--help"]
-    command = words[0] if words[0] in COMMANDS else DEFAULT_COMMAND
-    parser = Parser(prog="sam-export")
-    subparsers = parser.add_subparsers(required=True)
     try:
-        if words[0] != command and not words[0].startswith("-"):
-            _require_model(words[0])
-        importlib.import_module(f".{COMMANDS[command]}", __name__).add_parser(subparsers)
-        full = words if words[0] == command else [DEFAULT_COMMAND, *words]
-        args, unused = parser.parse_known_args(with_negative_numbers(full))
-        if unused:
-            raise left_over(command, unused, subparsers.choices[command].format_help())
+        args = parse(words)
         status: int = args.run(args)
     except ModuleNotFoundError as exc:
         # Those who only run bundles have no torch; a module of our own that is missing is a bug.
         if exc.name is None or exc.name.startswith("sam_export"):
             raise
         raise MissingDependencyError(
-            f"`sam-export {command}` needs the package {exc.name}, which is missing; pip install 'sam-export[all]'"
+            f"`sam-export {_command(words)}` needs the package {exc.name}, which is missing;"
+            " pip install 'sam-export[all]'"
         ) from exc
     return status
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Return what the words ask for, without doing it; `run` of the result does, and returns the exit status.
+
+    Raises:
+        RequestError: neither a command nor a model, an unknown option, or a value that an option cannot have.
+    """
+    command = _command(words)
+    parser = Parser(prog="sam-export")
+    subparsers = parser.add_subparsers(required=True)
+    if words[0] != command and not words[0].startswith("-"):
+        _require_model(words[0])
+    importlib.import_module(f".{COMMANDS[command]}", __name__).add_parser(subparsers)
+    full = words if words[0] == command else [DEFAULT_COMMAND, *words]
+    args, unused = parser.parse_known_args(with_negative_numbers(full))
+    if unused:
+        raise left_over(command, unused, subparsers.choices[command].format_help())
+    return args
+
+
+def _command(words: Sequence[str]) -> str:
+    return words[0] if words[0] in COMMANDS else DEFAULT_COMMAND
 
 
 def _require_model(word: str) -> None:
