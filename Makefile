@@ -13,7 +13,7 @@ BOXES := --box 250,172,296,218 --box 255,34,297,74 --box 189,169,237,218 --box 8
 # A file's tests stay together, in the order of tests/conftest.py.
 WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: bench demo page test test-fast check lint types wheel clean help
+.PHONY: bench demo docs page test test-fast check lint types wheel clean help
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -38,6 +38,10 @@ bench: $(INSTALLED)  ## measure the default model on this machine beside its pee
 	$(BIN)/sam-export $(MODEL) --target onnx openvino --precision fp32 int8 --overwrite -o $(OUT)/bench
 	$(BIN)/sam-export $(MODEL) --target openvino --precision bf16 --overwrite -o $(OUT)/bench
 	$(BIN)/sam-export bench $(BENCHED) --peers $(BENCH_PEERS) -o docs/benchmark
+
+docs: $(INSTALLED)  ## build the tutorials and reference pages into build/site
+	$(BIN)/python -m mkdocs build --quiet --strict
+	@echo "$(CURDIR)/build/site/index.html"
 
 test: $(INSTALLED)  ## run the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/pytest $(WORKERS)
