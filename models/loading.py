@@ -29,6 +29,8 @@ CHECKPOINT_ENDINGS = (".pt", ".pth")
 # What macOS puts beside every file that it zips.
 RESOURCES = "__MACOSX/"
 MAX_UNPACKED_BYTES = 4 * 2**30
+# torch stores tensors as they are; deflated, weights become a tenth smaller.
+MAX_RATIO = 10
 NEXT_STEP = "get it again, or give another file with --checkpoint"
 
 
@@ -105,7 +107,7 @@ def _read(path: Path) -> object:
         return _read_safetensors(path)
     zipped = head.startswith(ZIP_MAGIC)
     try:
-        inner = _alone_in_zip(path) if zipped else None
+        inner = _unpacked(path) if zipped else None
         content = _load(path, mmap=zipped) if inner is None else _load(inner, mmap=False)
     except pickle.UnpicklingError as exc:
         raise _pickle_error(path, str(exc), head) from exc
@@ -119,6 +121,25 @@ def _read(path: Path) -> object:
     if zipped:
         _require_checksums(path)
     return content
+
+
+def _unpacked(path: Path) -> io.BytesIO | None:
+    """Return the checkpoint that lies alone in an archive, None if the archive is the checkpoint; neither is a bomb."""
+    _refuse_bomb(path)
+    inner = _alone_in_zip(path)
+    if inner is not None and zipfile.is_zipfile(inner):
+        _refuse_bomb(inner)
+    if inner is not None:
+        inner.seek(0)
+    return inner
+
+
+def _refuse_bomb(archive: Path | io.BytesIO) -> None:
+    """Raise ValueError if a few bytes of the archive would become gigabytes in memory."""
+    with zipfile.ZipFile(archive) as opened:
+        entries = opened.infolist()
+    if sum(entry.file_size for entry in entries) > MAX_RATIO * sum(entry.compress_size for entry in entries) + 2**20:
+        raise ValueError("unpacks to many times its size")
 
 
 def _alone_in_zip(path: Path) -> io.BytesIO | None:

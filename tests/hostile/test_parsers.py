@@ -186,6 +186,22 @@ def test_a_checkpoint_that_unpacks_to_gigabytes_is_refused(tmp_path: Path) -> No
         read_checkpoint(path)
 
 
+@pytest.mark.parametrize("names", [["archive/data.pkl"], ["model.pth"], ["model.pth", "archive/data.pkl"]])
+def test_what_a_checkpoint_unpacks_to_is_known_before(tmp_path: Path, names: list[str]) -> None:
+    """Zeros in place of the pickle, as a checkpoint alone in an archive, and in an archive within one."""
+    content = bytes(64 * 2**20)
+    for name in reversed(names):
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(name, content)
+        content = stream.getvalue()
+    path = tmp_path / "model.pth"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(path)
+    assert str(caught.value.__cause__) == "unpacks to many times its size"
+
+
 @pytest.mark.parametrize("depth", [100, 10_000, 1_000_000])
 def test_json_of_any_depth_is_refused(bundle: Path, depth: int) -> None:
     original = (bundle / MANIFEST_NAME).read_bytes()
