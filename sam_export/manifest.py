@@ -15,6 +15,7 @@ import msgspec
 
 from .contract import GraphContract, MaskRule, Preprocessing, Recipe
 from .errors import BundleError
+from .manifest_limits import impossible_numbers
 from .verification import Limits, Summary, TruthSummary
 
 SCHEMA_VERSION = 1
@@ -140,9 +141,10 @@ def read_manifest(bundle: Path) -> Manifest:
 
     Raises:
         BundleError: not a bundle, another schema, a path that leaves the folder, a missing, changed or
-            truncated file.
+            truncated file, or numbers that no model has.
     """
     manifest = _decode(bundle)
+    _check_numbers(bundle, manifest)
     for entry in manifest.files():
         _check_file(bundle, entry)
     listed = {entry.path for entry in manifest.files()}
@@ -210,6 +212,12 @@ def _read_text(bundle: Path) -> bytes:
         raise BundleError(f"{bundle}: not a bundle ({found}); give a folder that sam-export wrote") from exc
 
 
+def _check_numbers(bundle: Path, manifest: Manifest) -> None:
+    wrong = next(impossible_numbers(manifest.preprocessing, manifest.mask_rule), None)
+    if wrong is not None:
+        raise BundleError(f"{bundle}: {MANIFEST_NAME} has {wrong}; export the bundle again")
+
+
 def _check_open_path(bundle: Path, path: str, listed: set[str]) -> None:
     """An engine opens a listed file, or a folder of listed files."""
     inside(bundle, path)
@@ -218,9 +226,11 @@ def _check_open_path(bundle: Path, path: str, listed: set[str]) -> None:
 
 
 def _check_nothing_else(bundle: Path, listed: set[str]) -> None:
-    """Refuse a file without a hash: engines also read what lies beside the file that they are told to open."""
+    """Refuse a file without a hash, and a link out: engines also read what lies beside the file that they open."""
     for path in bundle.rglob("*"):
         name = path.relative_to(bundle).as_posix()
+        if path.is_symlink() and leaves(bundle, name):
+            raise BundleError(f"{bundle}: {name!r} is a link that leaves the bundle; do not use this bundle")
         if path.is_file() and name not in listed and name != MANIFEST_NAME and not path.name.startswith("."):
             raise BundleError(f"{bundle}: {name} is not listed in {MANIFEST_NAME}; remove it, or copy the bundle again")
 

@@ -110,6 +110,43 @@ def test_another_schema(bundle: Path, schema: object) -> None:
         read_manifest(bundle)
 
 
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("preprocessing", "image_hw", [60000, 60000]),
+        ("preprocessing", "prompt_frame_hw", [0, 64]),
+        ("preprocessing", "padding", "mean"),
+        ("mask_rule", "mask_hw", [-1, 64]),
+        ("mask_rule", "single_mask_token", -5),
+        ("mask_rule", "multimask_tokens", [2**40]),
+        ("mask_rule", "multimask_tokens", [0] * 65),
+        ("mask_rule", "point_slots", 10**9),
+        ("mask_rule", "low_res_limit", -1.0),
+        ("mask_rule", "stability_fallback", {"delta": 0.05, "threshold": 0.98}),
+    ],
+)
+def test_numbers_that_no_model_has(bundle: Path, part: str, name: str, value: object) -> None:
+    """The first would ask for 43 GB as soon as a picture is set."""
+
+    def change(document: dict[str, Any]) -> None:
+        document["mask_rule"]["multimask_tokens"] = []
+        document["preprocessing"]["normalisation"]["mean"] = None
+        document[part][name] = value
+
+    edit(bundle, change)
+    with pytest.raises(BundleError, match=rf"bundle.json has .*{name.split('_', maxsplit=1)[0]}"):
+        read_manifest(bundle)
+
+
+@pytest.mark.parametrize("name", [".hidden.bin", "folder", "sub/link"])
+def test_a_link_out_that_is_not_listed(bundle: Path, name: str) -> None:
+    """An engine that looks beside its graph would follow it."""
+    (bundle / name).parent.mkdir(exist_ok=True)
+    (bundle / name).symlink_to("/etc" if name == "folder" else "/etc/hostname")
+    with pytest.raises(BundleError, match=f"'{name}' is a link that leaves the bundle"):
+        read_manifest(bundle)
+
+
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b'{"schema": 1}', b"\xff\xfe", b"[" * 100_000], ids=repr)
 def test_not_a_manifest(bundle: Path, text: bytes) -> None:
     (bundle / "bundle.json").write_bytes(text)
