@@ -83,30 +83,44 @@ export class FileStore {
 
   private async download(entry: FileEntry, cache: RequestCache): Promise<Blob> {
     const response = await fetchOk(fileUrl(this.folder, entry.path), { cache, signal: this.options.signal ?? null });
-    const parts: BlobPart[] = [];
-    try {
-      let size = 0;
-      for (let reader = response.body!.getReader(); ;) {
-        const { done, value } = await reader.read();
-        if (done) return new Blob(parts);
-        size += value.length;
-        // What is longer than the manifest says is damaged already; an endless file would take all memory.
-        if (size > entry.bytes) {
-          await reader.cancel();
-          return new Blob([...parts, value]);
-        }
-        parts.push(value);
-        this.progress(entry, size, false);
-      }
-    } catch (thrown) {
-      throw failed(response.url, thrown, this.options.signal);
-    }
+    return bodyUpTo(response, entry.bytes, this.options.signal, (size) => {
+      this.progress(entry, size, false);
+    });
   }
 
   private progress(entry: FileEntry, bytes: number, cached: boolean): void {
     this.loaded.set(entry.sha256, bytes);
     const loadedBytes = [...this.loaded.values()].reduce((sum, part) => sum + part, 0);
     this.options.onProgress?.({ file: entry.path, loadedBytes, totalBytes: this.totalBytes, cached });
+  }
+}
+
+/**
+ * Return a response's body, cut off soon after so many bytes: what is longer than it should be is damaged already, and
+ * an endless one would take all memory. Raises DOWNLOAD_FAILED or ABORTED.
+ */
+export async function bodyUpTo(
+  response: Response,
+  most: number,
+  signal?: AbortSignal,
+  onBytes?: (size: number) => void,
+): Promise<Blob> {
+  const parts: BlobPart[] = [];
+  try {
+    let size = 0;
+    for (let reader = response.body!.getReader(); ;) {
+      const { done, value } = await reader.read();
+      if (done) return new Blob(parts);
+      parts.push(value);
+      size += value.length;
+      if (size > most) {
+        await reader.cancel();
+        return new Blob(parts);
+      }
+      onBytes?.(size);
+    }
+  } catch (thrown) {
+    throw failed(response.url, thrown, signal);
   }
 }
 

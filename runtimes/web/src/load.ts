@@ -2,7 +2,7 @@
 
 import { type Adapter, type Attempt, type DeviceChoice, planAttempts, probeAdapter, type Refusal } from './devices.js';
 import { SamError, type SamErrorCode, throwIfAborted } from './errors.js';
-import { type DownloadProgress, FileStore, fetchOk } from './file_store.js';
+import { bodyUpTo, type DownloadProgress, FileStore, fetchOk } from './file_store.js';
 import { MANIFEST_NAME, type Manifest, MAX_MANIFEST_BYTES, parseManifest } from './manifest.js';
 import type { Device } from './ort_session.js';
 import { fileUrl, folderUrl } from './paths.js';
@@ -175,7 +175,7 @@ async function fetchManifest(folder: URL, cache: Cache | null, signal: AbortSign
     if (kept) return kept;
     throw thrown;
   });
-  const blob = await response.blob();
+  const blob = await bodyUpTo(response, MAX_MANIFEST_BYTES, signal);
   if (blob.size > MAX_MANIFEST_BYTES) {
     throw new SamError('BUNDLE_INVALID', `${url.href}: larger than ${MAX_MANIFEST_BYTES} bytes; not a bundle of ours`);
   }

@@ -12,6 +12,8 @@ export const SCHEMA_VERSION = 1;
 export const MAX_MANIFEST_BYTES = 16 * 2 ** 20;
 /** No encoder has a larger frame; a hostile number would take all memory. */
 const MAX_SIDE = 8192;
+/** No page can hold more: WebAssembly addresses 4 GiB. A server could else send for ever, as announced. */
+const MAX_FILE_BYTES = 2 ** 32;
 const MAX_TOKENS = 64;
 const MAX_POINTS = 4096;
 const PREPROCESSING_FIELDS = ['image_hw', 'prompt_frame_hw', 'fit', 'filter', 'padding', 'normalisation'];
@@ -239,7 +241,7 @@ function readFile(reader: Reader): FileEntry {
   return {
     path: safePath(path.string()) ?? path.refuse('a path inside the bundle; do not use this bundle'),
     sha256: readSha256(reader.field('sha256')),
-    bytes: reader.field('bytes').integer(0, Number.MAX_SAFE_INTEGER),
+    bytes: reader.field('bytes').integer(0, MAX_FILE_BYTES),
   };
 }
 

@@ -57,6 +57,7 @@ describe('refused', () => {
     ['a file that is not listed', 'BUNDLE_INVALID', changed(`${encoder}.open_path`, 'other.onnx')],
     ['a hash that is none', 'BUNDLE_INVALID', changed(`${encoder}.files.0.sha256`, 'abc')],
     ['a negative size', 'BUNDLE_INVALID', changed(`${encoder}.files.0.bytes`, -1)],
+    ['a file that no page can hold', 'BUNDLE_INVALID', changed(`${encoder}.files.0.bytes`, 2 ** 40)],
     ['no decoder', 'BUNDLE_INVALID', changed('variants.0.graphs.mask_decoder', null)],
     ['an inherited name', 'BUNDLE_INVALID', changed('variants.0.graphs', Object.create({ image_encoder: {} }))],
     ['a threshold in words', 'BUNDLE_INVALID', changed('mask_rule.threshold', 'zero')],
