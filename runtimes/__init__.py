@@ -10,6 +10,7 @@ from .images import read_image
 from .picture_model import EncodedPicture, Prediction
 from .segmenter import Segmenter
 from .selftest import SelfTestResult
+from .trial import TrialLimits, try_bundle
 
 __all__ = [
     "ENGINES",
@@ -19,7 +20,9 @@ __all__ = [
     "Prediction",
     "Segmenter",
     "SelfTestResult",
+    "TrialLimits",
     "open_bundle",
     "open_session",
     "read_image",
+    "try_bundle",
 ]

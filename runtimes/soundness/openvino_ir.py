@@ -25,6 +25,7 @@ BITS = {
 MAX_XML_BYTES = 256 * 2**20
 MAX_DEPTH = 32
 MAX_RANK = 16
+VERSIONS = ("10", "11")
 SETS = re.compile(r"opset\d{1,2}")
 
 
@@ -65,7 +66,7 @@ class _Reading:
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._way.append(name)
-        if len(self._way) > MAX_DEPTH or name == "body" or (len(self._way) == 1 and name != "net"):
+        if len(self._way) > MAX_DEPTH or name == "body" or (len(self._way) == 1 and not _is_net(name, attributes)):
             raise UnsoundError(f"an element {name[:80]!r} at depth {len(self._way)}, allowed: one net of plain layers")
         if name == "port":
             self._inputs += self._way[-2:-1] == ["input"]
@@ -92,6 +93,11 @@ class _Reading:
             raise UnsoundError(
                 f"a constant of {needed} bytes at {offset} with {size} given, in {self._weights_bytes} bytes of weights"
             )
+
+
+def _is_net(name: str, attributes: dict[str, str]) -> bool:
+    """Of another version, openvino would try its readers of other formats on the file."""
+    return name == "net" and attributes.get("version") in VERSIONS
 
 
 def _op(way: list[str], attributes: dict[str, str]) -> str:

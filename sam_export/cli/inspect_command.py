@@ -1,4 +1,5 @@
-"""`sam-export inspect BUNDLE`: what a bundle holds and what was proved of it; several: a line each. Opens no engine."""
+"""`sam-export inspect BUNDLE`: what a bundle holds and what was proved of it; several: a line each. Opens no engine
+but with `--try`, which does so in a process of its own."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from rich.text import Text
 from ..contract import GraphContract, MaskRule, Preprocessing, Recipe, TensorSpec
 from ..errors import RequestError
 from ..manifest import BundleVariant, GraphEntry, Manifest, encode_manifest, read_manifest
+from ..runtimes import try_bundle
 from ..verification import Summary, TruthSummary
 from .arguments import given_path
 
@@ -28,11 +30,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=given_path,
         help="a folder that sam-export wrote; several are compared, one line each",
     )
+    parser.add_argument(
+        "--try", action="store_true", dest="tried", help="open each in a process of its own first, for a stranger's"
+    )
     parser.add_argument("--json", action="store_true", help="print the manifest for machines, once every hash is right")
     parser.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
+    for bundle in args.bundles if args.tried else ():
+        try_bundle(bundle)
     if len(args.bundles) == 1:
         return inspect_bundle(args.bundles[0], Console(), as_json=args.json)
     if args.json:

@@ -189,8 +189,10 @@ def serve_replicas(asked: BundleRequest, options: ServerOptions, listening: List
 
 
 def _opened(asked: BundleRequest) -> ServedBundle:
+    from ..runtimes import try_bundle
     from ..server import open_served_bundle
 
+    try_bundle(asked.bundle, options=asked.options)
     return open_served_bundle(
         asked.bundle,
         engines=asked.engines,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ..contract import ComponentName, Graph, Session
-from ..errors import BundleError
+from ..errors import BundleError, MissingDependencyError, SelfTestError, UnsupportedError
 from ..manifest import BundleVariant, Manifest, inside, read_manifest
+from ..runtimes import try_bundle
 from ..runtimes.bundle_reader import choose_variant
 from ..verification import Failed, Limits, Measurement, Passed, Summary
 from .arguments import given_path
@@ -78,6 +80,8 @@ def verify_bundle(request: VerifyRequest, console: Console) -> int:
         NotVerifiableError, UnsupportedError: nothing here runs the graphs, or no prompt is stable.
     """
     manifest = read_manifest(request.bundle)
+    with suppress(SelfTestError, UnsupportedError, MissingDependencyError):  # measured below, or said in its words
+        try_bundle(request.bundle)
     with stage_progress(Console(stderr=True)) as progress:
         results = measure(request, manifest, progress)
     if request.as_json:
