@@ -31,8 +31,9 @@ MAX_REQUESTS, MAX_SECONDS, MAX_AT_ONCE = 1_000_000, 3600.0, 1000
 PATIENCE_S = 180.0
 LONGEST_VISIT_S = 1.0
 # In the place of a status.
-FAILED, VANISHED = 0, -1
+FAILED, VANISHED, UNSENT = 0, -1, -2
 OK, OVERLOADED = 200, 429
+NAMES = {FAILED: "no answer", VANISHED: "client left", UNSENT: "not sent"}
 
 Kind = Literal["encode", "kept", "click"]
 
@@ -61,16 +62,23 @@ class Plan:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One request: when it began, in seconds of the load, how long it took, and its status, FAILED or VANISHED."""
+    """One request: when it began, in seconds of the load, how long it took, and its status, FAILED, VANISHED or UNSENT.
+
+    `retry_after_s`: when the server says to come again, None if it does not.
+    """
 
     began: float
     ms: float
     status: int
+    retry_after_s: float | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a load. Milliseconds are of the answers with status 200."""
+    """What became of a load. Milliseconds are of the answers with status 200.
+
+    `retry_after_s`: the least and the most that refusals said; `untold`: refusals that said nothing.
+    """
 
     kind: Kind
     clients: int
@@ -81,14 +89,17 @@ class Outcome:
     p50_ms: float | None
     p99_ms: float | None
     longest_ms: float | None
+    retry_after_s: tuple[float, float] | None = None
+    untold: int = 0
 
 
 def outcome(plan: Plan, attempts: Sequence[Attempt]) -> Outcome:
     """Return the attempts summed up. A second's worth counts to the end of the last answer."""
     taken = sorted(one.ms for one in attempts if one.status == OK)
     last = max((one.began + one.ms / 1e3 for one in attempts), default=plan.seconds)
-    names = {FAILED: "no answer", VANISHED: "client left"}
-    counted = Counter(names.get(one.status, str(one.status)) for one in attempts)
+    counted = Counter(name_of(one.status) for one in attempts)
+    refused = [one.retry_after_s for one in attempts if one.status == OVERLOADED]
+    told = [wait for wait in refused if wait is not None]
     return Outcome(
         kind=plan.kind,
         clients=plan.clients,
@@ -99,7 +110,13 @@ def outcome(plan: Plan, attempts: Sequence[Attempt]) -> Outcome:
         p50_ms=percentile(taken, 0.5),
         p99_ms=percentile(taken, 0.99),
         longest_ms=taken[-1] if taken else None,
+        retry_after_s=(min(told), max(told)) if told else None,
+        untold=len(refused) - len(told),
     )
+
+
+def name_of(status: int) -> str:
+    return NAMES.get(status, str(status))
 
 
 def percentile(ordered: Sequence[float], share: float) -> float | None:
@@ -163,7 +180,7 @@ class _Load:
             await asyncio.sleep(min(wait, max(0.0, self._plan.seconds - self._now)))
 
     async def _visits(self, client: httpx.AsyncClient, rate: float) -> None:
-        """Begin visits at random moments; those beyond MAX_AT_ONCE would only wait for a connection, and are not."""
+        """Begin visits at random moments; those beyond MAX_AT_ONCE would only wait for a connection: they are noted."""
         under_way: set[asyncio.Task[float]] = set()
         for moment in self._moments(rate):
             await asyncio.sleep(max(0.0, moment - self._now))
@@ -171,6 +188,8 @@ class _Load:
                 visit = asyncio.create_task(self._visit(client))
                 under_way.add(visit)
                 visit.add_done_callback(under_way.discard)
+            else:
+                self._attempts.append(Attempt(self._now, 0.0, UNSENT))
         await asyncio.gather(*under_way)
 
     def _moments(self, rate: float) -> Iterator[float]:
@@ -182,19 +201,19 @@ class _Load:
     async def _visit(self, client: httpx.AsyncClient) -> float:
         """Make one request, and return the seconds to wait after it."""
         began = self._now
-        status, wait = FAILED, 0.0
+        status, wait = FAILED, None
         leaves = self._random.random() < self._plan.vanishing
         stays = self._random.uniform(0, LONGEST_VISIT_S) if leaves else PATIENCE_S
         try:
             answer = await asyncio.wait_for(self._ask(client), stays)
             status = answer.status_code
-            wait = float(answer.headers.get("retry-after", 0))
+            wait = _seconds(answer.headers.get("retry-after"))
         except TimeoutError:
             status = VANISHED if leaves else FAILED
         except httpx.HTTPError:
             status = FAILED
-        self._attempts.append(Attempt(began, 1e3 * (self._now - began), status))
-        return wait
+        self._attempts.append(Attempt(began, 1e3 * (self._now - began), status, wait))
+        return wait or 0.0
 
     async def _ask(self, client: httpx.AsyncClient) -> httpx.Response:
         if self._plan.kind == "click":
@@ -202,6 +221,10 @@ class _Load:
         # Bytes after a picture's end make another file of the same pixels.
         tail = self._salt + next(self._numbers).to_bytes(8, "big") if self._plan.kind == "encode" else b""
         return await client.post("/v1/embeddings", content=self._picture + tail)
+
+
+def _seconds(header: str | None) -> float | None:
+    return None if header is None else float(header)
 
 
 def main() -> None:

@@ -2,6 +2,9 @@
 
     python -m sam_export.benchmarks.serving dist/lite_medsam-onnx-int8 --threads 2 -o out/
 
+Exit status 1 unless the overload goes as it must: every request is answered, with 200 or with a 429 that says when to
+come again, in bounded memory, and pictures are encoded meanwhile and right after it.
+
 Server and load run in processes of their own on 127.0.0.1, and share the machine's cores. `encode` sends a picture that
 is new to the server each time, `kept` one that it has encoded already, `click` asks for a mask on that one.
 """
@@ -23,23 +26,13 @@ from PIL import Image
 from ..manifest import read_manifest
 from ..verify.pictures import picture_set
 from .load import Kind, Outcome, Plan, outcome
-from .server_process import memory_watched, run_load, seconds_to_answer, serve_words, served
+from .overload import Overload, overload, overload_text
+from .server_process import run_load, serve_words, served
 
 CLIENTS = (1, 8, 64)
 KINDS: tuple[Kind, ...] = ("encode", "kept", "click")
-OVERLOAD = 10
+CACHE_MB = 64
 TOOLS = ("sam-export", "fastapi", "uvicorn", "onnxruntime")
-
-
-@dataclass(frozen=True)
-class Overload:
-    """Pictures at a multiple of what the server can encode. `recovery_s`: from the end of the load to an answer."""
-
-    times: int
-    outcome: Outcome
-    memory_before_mb: float | None
-    memory_peak_mb: float | None
-    recovery_s: float | None
 
 
 @dataclass(frozen=True)
@@ -64,8 +57,9 @@ def measure_serving(
         options: further words of `sam-export serve`.
     """
     manifest = read_manifest(bundle)
-    # As many places as clients, so that a closed load measures the wait and not the refusals.
-    words = serve_words(bundle, "--queue", str(max(clients)), *options)
+    # As many places as clients, so that a closed load measures the wait and not the refusals; and a cache that is full
+    # before the overload, so that the memory of that is its own.
+    words = serve_words(bundle, "--queue", str(max(clients)), "--cache-mb", str(CACHE_MB), *options)
     with tempfile.TemporaryDirectory(prefix="sam-export-") as name:
         folder = Path(name)
         picture = save_picture(folder)
@@ -78,7 +72,7 @@ def measure_serving(
                 for count in clients
             ]
             capacity = max(one.a_second for one in outcomes if one.kind == "encode")
-            overload = _overload(Plan(url, "encode", str(picture), seconds, rate=OVERLOAD * capacity), folder)
+            overloaded = overload(url, picture, capacity=capacity, seconds=seconds, folder=folder)
     return ServingReport(
         bundle=bundle.name,
         checkpoint_sha256=manifest.model.checkpoint_sha256,
@@ -87,7 +81,7 @@ def measure_serving(
         options=tuple(words[4:]),
         picture=described,
         outcomes=tuple(outcomes),
-        overload=overload,
+        overload=overloaded,
     )
 
 
@@ -105,19 +99,6 @@ def picture_words(path: Path) -> str:
 
 def _outcome(plan: Plan, folder: Path) -> Outcome:
     return outcome(plan, run_load(plan, folder))
-
-
-def _overload(plan: Plan, folder: Path) -> Overload:
-    with memory_watched(plan.url, every=0.5) as log:
-        found = _outcome(plan, folder)
-        recovery = seconds_to_answer(plan.url, Path(plan.picture).read_bytes())
-    return Overload(
-        times=OVERLOAD,
-        outcome=found,
-        memory_before_mb=log.megabytes[0] if log.megabytes else None,
-        memory_peak_mb=max(log.megabytes, default=None),
-        recovery_s=recovery,
-    )
 
 
 def markdown(report: ServingReport) -> str:
@@ -138,7 +119,7 @@ def markdown(report: ServingReport) -> str:
             report.overload.outcome,
         ),
         "",
-        _sentence(report.overload),
+        overload_text(report.overload),
     ]
     return "\n".join(lines) + "\n"
 
@@ -149,19 +130,11 @@ def _row(name: str, clients: str, found: Outcome) -> str:
     return f"| {name} | {clients} | {found.a_second:.2f} | {' | '.join(numbers)} | {statuses} |"
 
 
-def _sentence(overload: Overload) -> str:
-    recovery = "none came" if overload.recovery_s is None else f"after {overload.recovery_s:.1f} s"
-    return (
-        f"At {overload.times}x: resident memory {_number(overload.memory_before_mb)} MB before, "
-        f"{_number(overload.memory_peak_mb)} MB at most; a new picture was answered {recovery} when it ended."
-    )
-
-
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f}"
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each load (default: %(default)s)")
@@ -177,7 +150,8 @@ def main() -> None:
         (given.out / "serving.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
         (given.out / "serving.md").write_text(markdown(report))
     sys.stdout.write(markdown(report))
+    return 1 if report.overload.complaints else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

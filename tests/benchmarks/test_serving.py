@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sam_export.benchmarks.load import FAILED, OK, VANISHED, Attempt, Outcome, Plan, outcome, percentile, run
+from sam_export.benchmarks.load import FAILED, OK, UNSENT, VANISHED, Attempt, Outcome, Plan, outcome, percentile, run
+from sam_export.benchmarks.overload import Overload, overload_text
 from sam_export.benchmarks.serving import markdown, measure_serving
 from sam_export.benchmarks.soak import SoakReport, longest_gap, soak, text
 from sam_export.errors import RequestError
@@ -36,8 +37,10 @@ def test_only_this_machine_is_loaded_and_only_so_much(plan: Plan) -> None:
 def test_attempts_summed_up() -> None:
     plan = Plan("http://127.0.0.1", "encode", "x", 10, rate=3)
     attempts = [Attempt(0, 100, OK), Attempt(1, 300, OK), Attempt(9, 5000, 429), Attempt(2, 1, FAILED)]
-    found = outcome(plan, [*attempts, Attempt(3, 4, VANISHED)])
-    assert found.statuses == {"200": 2, "429": 1, "client left": 1, "no answer": 1}
+    refused = [Attempt(4, 1, 429, 7.0), Attempt(5, 1, 429, 3.0)]
+    found = outcome(plan, [*attempts, *refused, Attempt(3, 4, VANISHED), Attempt(3, 0, UNSENT)])
+    assert found.statuses == {"200": 2, "429": 3, "client left": 1, "no answer": 1, "not sent": 1}
+    assert (found.retry_after_s, found.untold) == ((3.0, 7.0), 1)
     assert (found.p50_ms, found.p99_ms, found.longest_ms) == (300, 300, 300)
     assert found.seconds == 14
     assert found.a_second == pytest.approx(2 / 14)
@@ -93,6 +96,44 @@ def test_a_soak_that_goes_wrong_says_so(changes: dict[str, object], says: str) -
     assert f"WRONG: {report(**changes).complaints[0]}" in text(report(**changes))
 
 
+def overloaded(**changes: object) -> Overload:
+    statuses = {"200": 9, "429": 90, "not sent": 1}
+    found = Outcome("encode", 1, 10.0, 10.0, statuses, 0.9, 1.0, 1.0, 1.0, (1.0, 30.0), 0)
+    fields: dict[str, object] = {
+        "times": 10,
+        "capacity": 1.0,
+        "outcome": found,
+        "memory_before_mb": 400.0,
+        "memory_peak_mb": 420.0,
+        "recovery_s": 0.5,
+    }
+    return Overload(**{**fields, **changes})
+
+
+UNTOLD = Outcome("encode", 1, 10.0, 10.0, {"200": 9, "429": 90}, 0.9, 1.0, 1.0, 1.0, (1.0, 30.0), 4)
+TOO_SLOW = Outcome("encode", 1, 10.0, 10.0, {"200": 9, "503": 2}, 0.9, 1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"outcome": LOST}, "no answer: 1"),
+        ({"outcome": TOO_SLOW}, "503: 2"),
+        ({"outcome": UNTOLD}, "4 refusals did not say"),
+        ({"capacity": 3.0}, "0.30 of the pictures"),
+        ({"memory_peak_mb": 700.0}, "memory grew by 300 MB"),
+        ({"recovery_s": None}, "did not recover"),
+    ],
+    ids=["lost", "too slow", "untold", "goodput", "memory", "recovery"],
+)
+def test_an_overload_that_goes_wrong_says_so(changes: dict[str, object], says: str) -> None:
+    assert overloaded().complaints == ()
+    assert "come again in 1 to 30 s" in overload_text(overloaded())
+    (complaint,) = overloaded(**changes).complaints
+    assert says in complaint
+    assert f"WRONG: {complaint}" in overload_text(overloaded(**changes))
+
+
 @pytest.mark.slow
 def test_a_server_is_measured(bundle: Path) -> None:
     found = measure_serving(bundle, seconds=0.5, clients=(1, 4))
@@ -100,7 +141,8 @@ def test_a_server_is_measured(bundle: Path) -> None:
         (kind, clients) for kind in ("encode", "kept", "click") for clients in (1, 4)
     ]
     assert all(set(one.statuses) <= {"200"} and one.p50_ms for one in found.outcomes)
-    assert set(found.overload.outcome.statuses) <= {"200", "429"}
+    assert set(found.overload.outcome.statuses) <= {"200", "429", "not sent"}
+    assert found.overload.outcome.untold == 0
     assert found.overload.recovery_s is not None
     assert "| encode | 4 |" in markdown(found)
 
