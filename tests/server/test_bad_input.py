@@ -24,6 +24,7 @@ from .conftest import PICTURE
 from .live import Live, live_server
 
 LEAKS = ("Traceback", "/tmp", "/work", "site-packages", ".py", " at 0x", "sam_export/")
+SLOW_CLIENTS = 100
 
 
 @pytest.fixture(autouse=True)
@@ -167,6 +168,16 @@ def test_a_client_that_takes_its_time_or_speaks_nonsense(strict: Live, sent: byt
         line, body = response(connection)
     assert line.split()[1] == status
     assert body["code"] == code
+
+
+def test_many_slow_clients_take_nobody_s_place(strict: Live, picture_png: bytes) -> None:
+    with ExitStack() as opened:
+        address = strict.host, strict.port
+        slow = [opened.enter_context(socket.create_connection(address, timeout=10)) for _ in range(SLOW_CLIENTS)]
+        for connection in slow:
+            connection.sendall(b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc")
+        assert strict.client.post("/v1/embeddings", content=picture_png).status_code == 200
+        assert {response(connection)[1]["code"] for connection in slow} == {"body_too_slow"}
 
 
 def test_a_body_that_drips_is_ended(strict: Live) -> None:

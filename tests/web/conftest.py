@@ -19,6 +19,7 @@ from .cases import WebCase, write_cases
 from .tiny_bundle import write_tiny_bundle
 
 PACKAGE = Path(__file__).parents[2] / "runtimes" / "web"
+SCREENSHOTS = PACKAGE.parents[1] / "build" / "screenshots"
 NPM_SECONDS = 500
 
 Npm = Callable[..., None]
@@ -45,6 +46,20 @@ def npm() -> Npm:
 def chromium() -> None:
     if shutil.which("chromium") is None:
         pytest.skip("chromium is not installed: the web package is not tried in a browser")
+
+
+@pytest.fixture(scope="session")
+def firefox() -> None:
+    if shutil.which("firefox-esr") is None:
+        pytest.skip("firefox-esr is not installed: the web package is not tried in Firefox")
+
+
+@pytest.fixture(scope="session")
+def demo_page(npm: Npm, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo, built."""
+    page = tmp_path_factory.mktemp("demo") / "page"
+    npm("run", "build", "--prefix", "demo", "--", "--outDir", str(page))
+    return page
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,6 @@ from .conftest import Npm
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("chromium")]
 
 
-@pytest.mark.parametrize("tests", ["wasm", "loading", "calls", "webgpu"])
-def test_tiny_bundle(npm: Npm, tiny_cases: Path, tests: str) -> None:
-    npm("run", "test:browser", "--", tests, environment={"SAM_WEB_CASES": str(tiny_cases)})
+def test_tiny_bundle(npm: Npm, tiny_cases: Path) -> None:
+    environment = {"SAM_WEB_CASES": str(tiny_cases)}
+    npm("run", "test:browser", "--", "wasm", "loading", "calls", "webgpu", environment=environment)

@@ -1,7 +1,7 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { FOLDER, readCases, rleIou } from './cases.js';
-import { launch, openPage, type PackageWindow } from './chromium.js';
+import { launch, openPage, type PackageWindow } from './browsers.js';
 import { type Site, startSite } from './site.js';
 
 const [made] = readCases();
@@ -135,6 +135,16 @@ test("a server's embedding is answered on without the encoder", async () => {
   expect(found.refused).toBe('IMAGE_INVALID');
   expect(found.info.selfTest).toBe('no encoder');
   expect(graphsAsked().some((path) => path.endsWith(ENCODER))).toBe(false);
+});
+
+test('the self-test can be run at any time, and says how alike every mask is', async () => {
+  const page = await plainPage();
+  const results = await page.evaluate(async (bundle) => {
+    const { Sam } = globalThis as unknown as PackageWindow;
+    return (await Sam.load(`./bundles/${bundle}`)).selfTest();
+  }, BUNDLE);
+  expect(results.length).toBeGreaterThan(0);
+  for (const { iou } of results) expect(iou).toBeGreaterThanOrEqual(made!.min_iou);
 });
 
 test('a mask is fed back, drawn, measured and outlined', async () => {

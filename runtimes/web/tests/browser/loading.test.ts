@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { FOLDER, readCases } from './cases.js';
-import { launch, openPage, type PackageWindow } from './chromium.js';
+import { launch, openPage, type PackageWindow } from './browsers.js';
 import { type Site, startSite } from './site.js';
 
 const [made] = readCases();
@@ -146,6 +146,25 @@ test('a device that gives other masks is not used', async () => {
     code: 'DEVICE_UNAVAILABLE',
     message: expect.stringMatching(/webgpu.*adapter.*wasm.*mask IoU/s) as string,
   });
+});
+
+test('after a device that fails comes the next, in a worker of its own, with the bytes that are there', async () => {
+  const page = await plainPage();
+  const found = await page.evaluate(async (bundle) => {
+    const { Sam } = globalThis as unknown as PackageWindow;
+    const adapter = { info: { description: 'A card that workers do not have' }, features: new Set() };
+    Object.defineProperty(navigator, 'gpu', { value: { requestAdapter: () => Promise.resolve(adapter) } });
+    const workers: string[] = [];
+    const worker = (device: string) => {
+      workers.push(device);
+      return new Worker(`./${device}-worker.js`, { type: 'module' });
+    };
+    const sam = await Sam.load(`./bundles/${bundle}`, { worker, cache: false });
+    sam.dispose();
+    return { workers, device: sam.info.device, refusals: sam.info.refusals.map(({ device }) => device) };
+  }, BUNDLE);
+  expect(found).toEqual({ workers: ['webgpu', 'wasm'], device: 'wasm', refusals: ['webgpu'] });
+  expect(graphsAsked()).toHaveLength(2);
 });
 
 test('an engine that cannot start says what to do', async () => {

@@ -1,7 +1,7 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FOLDER, readCases, rleIou } from './cases.js';
-import { launch, openPage, type PackageWindow } from './chromium.js';
+import { launch, openPage, type PackageWindow } from './browsers.js';
 import { type Site, startSite } from './site.js';
 
 /** Of what Python finds; masks near a threshold fall to either side of it. */

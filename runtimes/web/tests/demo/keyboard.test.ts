@@ -1,6 +1,6 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { launch } from '../browser/chromium.js';
+import { launch } from '../browser/browsers.js';
 import { BUNDLE, choosePicture, expectObjects, heard, open, screenshot } from './driver.js';
 import { type DemoSite, startDemo } from './site.js';
 

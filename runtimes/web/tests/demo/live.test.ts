@@ -1,6 +1,6 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { launch } from '../browser/chromium.js';
+import { launch } from '../browser/browsers.js';
 import { choosePicture, expectObjects, open, place } from './driver.js';
 
 const SERVER = process.env['SAM_DEMO_SERVER']!;

@@ -3,7 +3,7 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { decodeRle } from '../../src/rle.js';
 import type { CocoDocument } from '../../demo/src/coco.js';
-import { launch } from '../browser/chromium.js';
+import { launch } from '../browser/browsers.js';
 import {
   BUNDLE,
   choosePicture,

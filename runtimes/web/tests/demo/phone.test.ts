@@ -1,6 +1,6 @@
 import type { Browser, CDPSession, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { launch } from '../browser/chromium.js';
+import { launch } from '../browser/browsers.js';
 import { BUNDLE, choosePicture, expectAccessible, expectObjects, open, place, screenshot } from './driver.js';
 import { type DemoSite, startDemo } from './site.js';
 

@@ -1,7 +1,7 @@
 import { createReadStream, readFileSync } from 'node:fs';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { launch } from '../browser/chromium.js';
+import { launch } from '../browser/browsers.js';
 import { BUNDLE, choosePicture, EMBEDDING, expectObjects, open, PICTURE, place } from './driver.js';
 import { type DemoSite, startDemo } from './site.js';
 

@@ -1,14 +1,11 @@
 /** The built demo beside a bundle, served as any static host would, with or without cross-origin isolation. */
 
-import { createReadStream, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { build } from 'vite';
 
-const DEMO = fileURLToPath(new URL('../../demo/', import.meta.url));
+const PAGE = process.env['SAM_DEMO_PAGE'] ?? '';
 const TYPES: Record<string, string> = {
   '.html': 'text/html',
   '.js': 'text/javascript',
@@ -36,17 +33,15 @@ export interface DemoSite {
   close(): Promise<void>;
 }
 
-/** Build the demo and serve it, with the bundle at `bundle/` beside the page and where a `sam-export serve` has it. */
+/** Serve the built page, with the bundle at `bundle/` beside it and where a `sam-export serve` has it. */
 export async function startDemo(bundle: string): Promise<DemoSite> {
-  const folder = mkdtempSync(join(tmpdir(), 'sam-demo-'));
-  await build({ root: DEMO, configFile: join(DEMO, 'vite.config.ts'), logLevel: 'error', build: { outDir: folder } });
   const [asked, faults] = [[] as string[], new Map<string, Fault>()];
   const server = createServer((request, response) => {
     const [, kind, ...rest] = decodeURIComponent(new URL(request.url!, 'http://x').pathname).split('/');
     const path = rest.join('/') || 'index.html';
     asked.push(path);
     const inBundle = /^(?:v1\/)?bundle\/(.*)/.exec(path)?.[1];
-    const file = inBundle === undefined ? join(folder, path) : join(bundle, inBundle);
+    const file = inBundle === undefined ? join(PAGE, path) : join(bundle, inBundle);
     const headers = { ...(kind === 'isolated' ? ISOLATION : {}), 'Content-Type': TYPES[extname(path)] ?? 'text/plain' };
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     const fault = [...faults].find(([end]) => path.endsWith(end))?.[1];
@@ -63,7 +58,6 @@ export async function startDemo(bundle: string): Promise<DemoSite> {
     close: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
-      rmSync(folder, { recursive: true });
     },
   };
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { launch } from '../browser/chromium.js';
+import { launch } from '../browser/browsers.js';
 import { BUNDLE, choosePicture, expectAccessible, open, PICTURE, screenshot } from './driver.js';
 import { type DemoSite, startDemo } from './site.js';
 
