@@ -25,4 +25,4 @@ def test_demo(npm: Npm, tiny_cases: Path, demo_page: Path) -> None:
         "SAM_DEMO_PAGE": str(demo_page),
         "SAM_DEMO_SCREENSHOTS": str(SCREENSHOTS),
     }
-    npm("run", "test:demo", "--", "first_click", environment=environment)
+    npm("run", "test:demo", "--", "firefox", environment=environment)

@@ -1,22 +1,21 @@
-import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { FOLDER, readCases, rleIou } from './cases.js';
-import { launch, openPage, type PackageWindow } from './browsers.js';
+import { type PackageBrowser, type PackagePage, type PackageWindow, startBrowser } from './browsers.js';
 import { type Site, startSite } from './site.js';
 
 const [made] = readCases();
 const BUNDLE = made!.bundle;
 const ENCODER = 'image_encoder.onnx';
-let browser: Browser;
+let browser: PackageBrowser;
 let site: Site;
 
 beforeAll(async () => {
-  [browser, site] = await Promise.all([launch('wasm'), startSite(FOLDER)]);
+  [browser, site] = await Promise.all([startBrowser(), startSite(FOLDER)]);
 });
 
 afterEach(async () => {
   site.forget();
-  await Promise.all(browser.contexts().map((context) => context.close()));
+  await browser.closePages();
 });
 
 afterAll(async () => {
@@ -24,8 +23,8 @@ afterAll(async () => {
   await site.close();
 });
 
-async function plainPage() {
-  return (await openPage(browser, site.page('plain'))).page;
+function plainPage(): Promise<PackagePage> {
+  return browser.open(site.page('plain'));
 }
 
 function graphsAsked(): string[] {

@@ -1,16 +1,15 @@
-import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FOLDER, readCases, rleIou } from './cases.js';
-import { launch, openPage, type PackageWindow } from './browsers.js';
+import { type PackageBrowser, type PackageWindow, startBrowser } from './browsers.js';
 import { type Site, startSite } from './site.js';
 
 /** Of what Python finds; masks near a threshold fall to either side of it. */
 const LEAST_SHARE = 0.8;
-let browser: Browser;
+let browser: PackageBrowser;
 let site: Site;
 
 beforeAll(async () => {
-  [browser, site] = await Promise.all([launch('wasm'), startSite(FOLDER)]);
+  [browser, site] = await Promise.all([startBrowser(), startSite(FOLDER)]);
 });
 
 afterAll(async () => {
@@ -20,7 +19,7 @@ afterAll(async () => {
 
 describe.each(readCases())('$name', (made) => {
   test('everything finds what Python finds, in fp32', async () => {
-    const { page } = await openPage(browser, site.page('isolated'));
+    const page = await browser.open(site.page('isolated'));
     const { options, masks } = made.everything;
     const found = await page.evaluate(
       async ({ made, options }) => {
@@ -34,7 +33,7 @@ describe.each(readCases())('$name', (made) => {
       { made, options },
     );
     expect(masks.length).toBeGreaterThan(0);
-    await page.context().close();
+    await browser.closePages();
     expect(found.length).toBeGreaterThan(0);
     // In 8 bits the masks of points, which these weights were not trained on, differ as much between two engines as
     // from fp32 (embeddings: 23 and 24 dB; masks found again: 2 of 12 and 6 of 11), so there is none to agree with.

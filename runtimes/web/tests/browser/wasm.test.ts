@@ -1,14 +1,13 @@
-import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FOLDER, readCases, rleIou } from './cases.js';
-import { launch, openPage, type PackageWindow } from './browsers.js';
+import { type PackageBrowser, type PackageWindow, startBrowser } from './browsers.js';
 import { type Site, startSite } from './site.js';
 
-let browser: Browser;
+let browser: PackageBrowser;
 let site: Site;
 
 beforeAll(async () => {
-  [browser, site] = await Promise.all([launch('wasm'), startSite(FOLDER)]);
+  [browser, site] = await Promise.all([startBrowser(), startSite(FOLDER)]);
 });
 
 afterAll(async () => {
@@ -24,7 +23,7 @@ const SETTINGS = [
 
 describe.each(readCases())('$name', (made) => {
   test.each(SETTINGS)('$kind with $threads: the masks of Python', async ({ kind, threads }) => {
-    const { page, errors } = await openPage(browser, site.page(kind));
+    const page = await browser.open(site.page(kind));
     const given = { made, threads };
     const found = await page.evaluate(async ({ made, threads }) => {
       const { Sam } = globalThis as unknown as PackageWindow;
@@ -56,7 +55,7 @@ describe.each(readCases())('$name', (made) => {
       });
       expect(answer.best).toBe(Math.max(...answer.ious));
     });
-    expect(errors).toEqual([]);
-    await page.context().close();
+    expect(page.errors).toEqual([]);
+    await browser.closePages();
   });
 });

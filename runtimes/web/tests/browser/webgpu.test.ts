@@ -1,14 +1,13 @@
-import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { FOLDER, readCases, rleIou } from './cases.js';
-import { launch, openPage, type PackageWindow } from './browsers.js';
+import { type PackageBrowser, type PackageWindow, startBrowser } from './browsers.js';
 import { type Site, startSite } from './site.js';
 
-let browser: Browser;
+let browser: PackageBrowser;
 let site: Site;
 
 beforeAll(async () => {
-  [browser, site] = await Promise.all([launch('webgpu'), startSite(FOLDER)]);
+  [browser, site] = await Promise.all([startBrowser('webgpu'), startSite(FOLDER)]);
 });
 
 afterAll(async () => {
@@ -18,7 +17,7 @@ afterAll(async () => {
 
 test('WebGPU, here a software adapter, gives the masks of Python, and is not chosen by itself', async () => {
   const [made] = readCases();
-  const { page } = await openPage(browser, site.page('plain'));
+  const page = await browser.open(site.page('plain'));
   const found = await page.evaluate(
     async ({ bundle, picture, prompts }) => {
       const { Sam } = globalThis as unknown as PackageWindow;

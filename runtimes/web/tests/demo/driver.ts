@@ -74,10 +74,16 @@ export async function heard(page: Page, text: RegExp): Promise<void> {
 }
 
 export async function screenshot(page: Page, name: string): Promise<void> {
+  const path = screenshotFile(name);
+  if (path) await page.screenshot({ path });
+}
+
+/** Return where a picture of the page goes, null if none is wanted. */
+export function screenshotFile(name: string): `${string}.png` | null {
   const folder = process.env['SAM_DEMO_SCREENSHOTS'];
-  if (!folder) return;
+  if (!folder) return null;
   mkdirSync(folder, { recursive: true });
-  await page.screenshot({ path: join(folder, `${name}.png`) });
+  return `${folder}/${name}.png`;
 }
 
 /** Fail with the rules of WCAG 2.2 AA, and of good practice, that the page breaks as it stands. */
