@@ -16,6 +16,8 @@ from ..manifest import inside
 from ..search_record import SearchRecord
 from ..verify.pictures import picture_set
 from ..verify.suite import Suite, build_suite
+from .browser import time_each_in_browser
+from .browser_record import BrowserRun
 from .contestants import Contestant
 from .lineup import Given, bundles, load_source, peers, pytorch, read_bundles
 from .lineup_names import EAGER
@@ -32,6 +34,7 @@ Progress = Callable[[str, int, int], None]
 LEAST_ROUNDS, MOST_ROUNDS = 3, 1000
 OPENINGS = 2
 WARMUPS = 2
+BROWSER_ROUNDS, QUICK_BROWSER_ROUNDS = 7, 3
 POINTS_PER_SIDE = 6
 # What a quick run takes of the seconds, and of the sides of the grid.
 QUICK_SHARE, QUICK_POINTS = 0.1, 4
@@ -71,6 +74,11 @@ class Field:
     contestants: tuple[Contestant, ...]
     absent: tuple[Absent, ...]
 
+    @property
+    def web(self) -> tuple[Given, ...]:
+        """Those that a browser runs, in a page of its own."""
+        return tuple(one for one in self.given if one.manifest.target == "web")
+
     def manifest_of(self, one: Contestant) -> Given | None:
         return next((given for given in self.given if str(given.path) == one.path), None)
 
@@ -106,8 +114,9 @@ def run_bench(
             ),
             progress,
         )
-    absent = (*field.absent, *rounds.absent)
-    _require_bundle(rounds.found, absent)
+    browsers, unrun = _in_browser(field, request, progress)
+    absent = (*field.absent, *rounds.absent, *unrun)
+    _require_bundle(rounds.found, browsers, absent)
     rooflines, peaks = ((), ()) if request.quick else measure_rooflines(_encoders(field, rounds.found), progress)
     suite = None if request.quick else _suite(field.source, progress)
     return Run(
@@ -126,6 +135,7 @@ def run_bench(
         rooflines=rooflines,
         peaks=peaks,
         searches=dict(searches or {}),
+        browsers=browsers,
     )
 
 
@@ -165,13 +175,21 @@ def _stages(request: BenchRequest) -> tuple[Stage, ...]:
     )
 
 
-def _require_bundle(found: Sequence[Timing], absent: Sequence[Absent]) -> None:
+def _in_browser(
+    field: Field, request: BenchRequest, progress: Progress
+) -> tuple[tuple[BrowserRun, ...], tuple[Absent, ...]]:
+    threads = [request.threads or usable_cores()]
+    rounds = min(request.rounds, QUICK_BROWSER_ROUNDS if request.quick else BROWSER_ROUNDS)
+    return time_each_in_browser([one.path for one in field.web], field.source.model, threads, rounds, progress)
+
+
+def _require_bundle(found: Sequence[Timing], browsers: Sequence[BrowserRun], absent: Sequence[Absent]) -> None:
     """Raise unless at least one bundle was timed, and the baseline that it is compared with."""
     names = {timing.contestant.name for timing in found}
     reasons = {one.name: one.reason for one in absent}
     if PLAIN not in names:
         raise NotVerifiableError(f"bench: the baseline cannot be run here ({reasons.get(PLAIN)}); install onnxruntime")
-    if not any(timing.contestant.kind == "bundle" for timing in found):
+    if not browsers and not any(timing.contestant.kind == "bundle" for timing in found):
         why = "; ".join(f"{one.name}: {one.reason}" for one in absent if one.asked)
         raise NotVerifiableError(f"bench: no bundle can be run on this machine ({why})")
 

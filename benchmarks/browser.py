@@ -13,52 +13,31 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
-import platform
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from PIL import Image
 
-from ..errors import RequestError
+from ..errors import NotVerifiableError, RequestError
 from ..manifest import BundleVariant, Manifest, read_manifest
 from ..models import SamModel, load
 from ..runtimes.timing import Samples, paired_ratio
 from ..verify.pictures import picture_set
 from .browser_pages import Contestant, Pages
+from .browser_record import BrowserGraphs, BrowserRun, BrowserTiming, grids
+from .grid import table
+from .machine import this_machine
 from .plain_bundle import write_plain_bundle
+from .run_record import Absent
 
+Progress = Callable[[str, int, int], None]
 PLAIN = "plain export"
 CLICKS_EACH_ROUND = 3
 FIRST_MASKS = 3
 ENCODE, CLICK, FIRST = "encode", "click", "first mask"
-
-
-@dataclass(frozen=True)
-class Timing:
-    """One thing that was timed: all samples in ms, in order, and the median ratio to the plain export's, by rounds."""
-
-    name: str
-    threads: int
-    what: str
-    milliseconds: tuple[float, ...]
-    ratio: float
-
-
-@dataclass(frozen=True)
-class BrowserRun:
-    """All of a run. `sizes`: bytes of the graphs by name, as they are and in brotli where that was measured."""
-
-    model: str
-    browser: str
-    engine: str
-    processor: str
-    rounds: int
-    sizes: dict[str, tuple[int, int | None]]
-    timings: tuple[Timing, ...]
 
 
 def time_in_browser(
@@ -81,8 +60,23 @@ def time_in_browser(
         with Pages(served, Path(folder) / "page") as pages:
             timings = [one for count in threads for one in _timed(pages, contestants, count, rounds)]
             browser, engine = pages.browser, pages.engine
-    sizes = {PLAIN: (plain.variants[0].bytes, None), **{one.name: (one.bytes, _brotli(one)) for one in chosen}}
-    return BrowserRun(manifest.model.model, browser, engine, _processor(), rounds, sizes, tuple(timings))
+    graphs = (BrowserGraphs(PLAIN, plain.variants[0].bytes), *(_graphs(one) for one in chosen))
+    name, model_name = bundle.resolve().name, manifest.model.model
+    return BrowserRun(name, model_name, browser, engine, this_machine().processor, rounds, graphs, tuple(timings))
+
+
+def time_each_in_browser(
+    bundles: Sequence[Path], model: SamModel, threads: Sequence[int], rounds: int, progress: Progress
+) -> tuple[tuple[BrowserRun, ...], tuple[Absent, ...]]:
+    """Return what bundles of one model take in Chromium, and those that nothing here can run there."""
+    found, absent = [], []
+    for done, bundle in enumerate(bundles):
+        progress(f"{bundle.resolve().name} in Chromium", done, len(bundles))
+        try:
+            found.append(time_in_browser(bundle, model, threads=threads, rounds=rounds))
+        except (RequestError, NotVerifiableError) as exc:
+            absent.append(Absent(bundle.resolve().name, str(exc), asked=True))
+    return tuple(found), tuple(absent)
 
 
 def _chosen(bundle: Path, manifest: Manifest, names: Sequence[str]) -> list[BundleVariant]:
@@ -93,12 +87,18 @@ def _chosen(bundle: Path, manifest: Manifest, names: Sequence[str]) -> list[Bund
     return fit
 
 
+def _graphs(variant: BundleVariant) -> BrowserGraphs:
+    stable = variant.accuracy.stable
+    scores = (None, None) if stable is None else (stable.mean_iou, stable.worst_iou)
+    return BrowserGraphs(variant.name, variant.bytes, _brotli(variant), *scores)
+
+
 def _brotli(variant: BundleVariant) -> int | None:
     sizes = [graph.brotli_bytes for graph in variant.graphs.values() if graph.brotli_bytes is not None]
     return sum(sizes) if len(sizes) == len(variant.graphs) else None
 
 
-def _timed(pages: Pages, contestants: Sequence[Contestant], threads: int, rounds: int) -> list[Timing]:
+def _timed(pages: Pages, contestants: Sequence[Contestant], threads: int, rounds: int) -> list[BrowserTiming]:
     picture, box = _picture()
     taken: dict[tuple[str, str], list[float]] = {}
 
@@ -123,9 +123,9 @@ def _timed(pages: Pages, contestants: Sequence[Contestant], threads: int, rounds
     return [_timing(name, threads, what, taken) for name, what in taken]
 
 
-def _timing(name: str, threads: int, what: str, taken: dict[tuple[str, str], list[float]]) -> Timing:
+def _timing(name: str, threads: int, what: str, taken: dict[tuple[str, str], list[float]]) -> BrowserTiming:
     own, plain = tuple(taken[name, what]), tuple(taken[PLAIN, what])
-    return Timing(name, threads, what, own, paired_ratio(Samples(own), Samples(plain)))
+    return BrowserTiming(name, threads, what, own, paired_ratio(Samples(own), Samples(plain)))
 
 
 def _picture() -> tuple[bytes, tuple[float, float, float, float]]:
@@ -137,35 +137,9 @@ def _picture() -> tuple[bytes, tuple[float, float, float, float]]:
     return stream.getvalue(), (0.25 * width, 0.2 * height, 0.75 * width, 0.8 * height)
 
 
-def _processor() -> str:
-    models = [line for line in _cpuinfo() if line.startswith("model name")]
-    name = models[0].partition(":")[2].strip() if models else platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores"
-
-
-def _cpuinfo() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.is_file() else []
-
-
 def markdown(run: BrowserRun) -> str:
     """Return the run as Markdown."""
-    lines = [
-        f"`{run.model}` in {run.browser}, {run.engine} (WebAssembly), {run.processor}; {run.rounds} rounds, turn by "
-        "turn; medians in ms, quartiles in brackets, and the median ratio to the plain export, by rounds.",
-        "",
-        "| graphs | threads | what | ms | quartiles | ratio |",
-        "|---|---:|---|---:|---:|---:|",
-    ]
-    for one in run.timings:
-        samples = Samples(one.milliseconds)
-        first, third = samples.quartiles
-        cells = (one.name, one.threads, one.what, f"{samples.median:.0f}", f"{first:.0f} - {third:.0f}")
-        lines.append(f"| {' | '.join(map(str, cells))} | {one.ratio:.2f}x |")
-    lines += ["", "| graphs | MB | MB in brotli |", "|---|---:|---:|"]
-    for name, (size, wire) in run.sizes.items():
-        lines.append(f"| {name} | {size / 1e6:.1f} | {'not measured' if wire is None else f'{wire / 1e6:.1f}'} |")
-    return "\n".join(lines) + "\n"
+    return "\n\n".join("\n".join((one.caption, "", *table(one.head, one.rows))) for one in grids(run)) + "\n"
 
 
 def main() -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ..errors import RequestError
 from .claims import claim
+from .grid import table
 from .run_record import Run
-from .tables import full, table
+from .tables import full
 
 Named = tuple[Path, Run]
 # How far apart the baseline of two runs may be before their milliseconds are no longer told side by side.

@@ -99,7 +99,8 @@ def pytorch(source: Source, threads: int) -> tuple[list[Contestant], list[Absent
 
 
 def bundles(given: Sequence[Given], threads: int) -> list[Contestant]:
-    """Return the bundles, and OpenVINO's hints on the first of its float ones."""
+    """Return the bundles that Python runs, and OpenVINO's hints on the first of its float ones."""
+    given = [one for one in given if one.manifest.target != "web"]
     found = [
         Contestant(
             one.name,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .browser_record import grids
+from .grid import Grid, table
 from .run_record import Run
 from .tables import (
-    Grid,
     ablation_grids,
     conditions,
     cost_grid,
@@ -19,7 +20,6 @@ from .tables import (
     roofline_text,
     speed_grids,
     step_grid,
-    table,
 )
 
 TITLE = "How fast bundles are, beside what a user would run instead"
@@ -44,6 +44,9 @@ def _lines(run: Run) -> Iterator[str]:
         yield from _grid(steps)
     for ablation in ablation_grids(run):
         yield from _grid(ablation)
+    for browser in run.browsers:
+        for grid in grids(browser):
+            yield from _grid(grid)
     yield from _rooflines(run)
     yield "## Every speed with its interval"
     yield ""

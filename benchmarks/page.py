@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from ..verify.report_environment import page_environment
 from ..verify.report_format import format_iou
+from .browser_record import grids
 from .claims import claim
+from .grid import Grid, format_ms
 from .page_plots import BarPlot, plot_roofline, plot_size, plot_speed, plot_steps
 from .run_record import Entry, Roofline, Run
 from .tables import (
-    Grid,
     ablation_grids,
     conditions,
     cost_grid,
-    format_ms,
     kinds_grid,
     layers_grid,
     machine_text,
@@ -66,6 +66,7 @@ def render_page(run: Run) -> str:
             step_grid=step_grid(run),
             speeds=speed_grids(run),
             ablations=ablation_grids(run),
+            browsers=[grids(one) for one in run.browsers],
             peaks=peak_text(run),
             rooflines=[_view(run, one) for one in run.rooflines],
             options={entry.name: options_text(entry) for entry in run.entries},

@@ -11,8 +11,8 @@ from ..verify.limits import limits_for
 from ..verify.report_format import printable
 from ..verify.report_search_plots import FrontierPlot, Mark, frontier_plot, nice_steps
 from .claims import claim
+from .grid import format_ms
 from .run_record import Entry, LayerTime, Roofline, Run
-from .tables import format_ms
 from .waterfall import Chain
 
 LOWEST = "int8"

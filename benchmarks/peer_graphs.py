@@ -11,6 +11,7 @@ from ..contract import GraphContract, MaskRule, Preprocessing
 
 PLAIN = "plain"
 GRAPHS_NAME = "graphs.json"
+Engine = Literal["onnxruntime", "openvino"]
 Form = Literal["one_prompt", "samexporter", "optimum"]
 
 
@@ -18,7 +19,7 @@ class PeerGraphs(msgspec.Struct, frozen=True):
     """`files`: by component, relative to the folder. `form`: how the decoder is called."""
 
     made_by: str
-    engine: str
+    engine: Engine
     form: Form
     files: dict[str, str]
     contracts: dict[str, GraphContract]

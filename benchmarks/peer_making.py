@@ -10,12 +10,11 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import numpy as np
 
-from ..contract import COMPONENT_NAMES, GraphContract
+from ..contract import COMPONENT_NAMES, GraphContract, TensorSpec
 from ..errors import RequestError, UnsupportedError
 from ..models import SamModel
 from ..models.cache import cache_folder
@@ -23,7 +22,7 @@ from ..runtimes.preprocess import prepare_image
 from ..verify.pictures import picture_set
 from .peer_environment import PEERS as PEER_FOLDER
 from .peer_environment import Peer, peer, script_hash
-from .peer_graphs import GRAPHS_NAME, PLAIN, Form, PeerGraphs
+from .peer_graphs import GRAPHS_NAME, PLAIN, Engine, Form, PeerGraphs
 from .plain_modules import plain_modules
 
 SCRIPT_FILES = ("run.py", "requirements.txt", "no-deps.txt")
@@ -66,7 +65,7 @@ class PeerAnswer(msgspec.Struct, frozen=True):
     """What a script gives: files relative to `out`, or why it cannot take the model."""
 
     made_by: str = ""
-    engine: Literal["onnxruntime", "openvino"] = "onnxruntime"
+    engine: Engine = "onnxruntime"
     form: Form = "one_prompt"
     files: dict[str, str] = {}
     refused: str | None = None
@@ -106,7 +105,8 @@ def make_graphs(name: str, source: Source, folder: Path) -> Path:
     """
     kind = PEERS[name]
     plain = make_graphs(PLAIN, source, folder) if kind.from_plain else None
-    written = script_hash(*(PEER_FOLDER / name / file for file in SCRIPT_FILES))
+    # This module, too: it says what the graphs take and give.
+    written = script_hash(Path(__file__), *(PEER_FOLDER / name / file for file in SCRIPT_FILES))
     # What is made of the plain graphs lies beside them, and those depend on this project's modules, too.
     key = f"{name}-{written}" + ("" if plain is None else f"-{script_hash(plain / 'image_encoder.onnx')}")
     out = folder / "graphs" / source.key / key
@@ -155,7 +155,7 @@ def _graphs(answer: PeerAnswer, source: Source) -> PeerGraphs:
         name: contract for name, (_, contract) in plain_modules(source.model).items()
     }
     if answer.form == "one_prompt":
-        contracts["mask_decoder"] = one_prompt(contracts["mask_decoder"])
+        contracts["mask_decoder"] = one_prompt(contracts["mask_decoder"], answer.engine)
     return PeerGraphs(
         answer.made_by,
         answer.engine,
@@ -167,9 +167,11 @@ def _graphs(answer: PeerAnswer, source: Source) -> PeerGraphs:
     )
 
 
-def one_prompt(contract: GraphContract) -> GraphContract:
-    """Return the contract with one prompt a call. What the outputs' first axis is, the exported graph does not say."""
-    inputs = tuple(
-        replace(spec, shape=tuple(1 if axis == "B" else axis for axis in spec.shape)) for spec in contract.inputs
-    )
-    return replace(contract, inputs=inputs)
+def one_prompt(contract: GraphContract, engine: Engine) -> GraphContract:
+    """Return the contract with one prompt a call. What the outputs' first axis is then, OpenVINO alone finds out."""
+    outputs = contract.outputs if engine == "onnxruntime" else _of_one(contract.outputs)
+    return replace(contract, inputs=_of_one(contract.inputs), outputs=outputs)
+
+
+def _of_one(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+    return tuple(replace(spec, shape=tuple(1 if axis == "B" else axis for axis in spec.shape)) for spec in specs)

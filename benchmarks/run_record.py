@@ -13,6 +13,7 @@ from ..contract import EngineReport
 from ..errors import RequestError
 from ..runtimes.timing import Samples
 from ..search_record import SearchRecord
+from .browser_record import BrowserRun
 from .machine import Disturbance, Machine
 
 SCHEMA_VERSION = 1
@@ -180,7 +181,10 @@ class Roofline:
 
 @dataclass(frozen=True)
 class Run:
-    """`baseline`: the entry that ratios refer to. `searches`: what the bundles' quantization was found with."""
+    """`baseline`: the entry that ratios refer to. `searches`: what the bundles' quantization was found with.
+
+    `browsers`: web bundles, each timed in Chromium beside the plain export there.
+    """
 
     schema: int
     created: str
@@ -197,6 +201,7 @@ class Run:
     rooflines: tuple[Roofline, ...] = ()
     peaks: tuple[Peak, ...] = ()
     searches: dict[str, tuple[SearchRecord, ...]] = field(default_factory=dict)
+    browsers: tuple[BrowserRun, ...] = ()
 
     def peak(self, dtype: str) -> Peak | None:
         return next((one for one in self.peaks if one.dtype == dtype), None)

@@ -23,7 +23,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="time bundles on this machine, beside what a user would run instead",
         description="Times bundles of one model turn by turn with the plain torch.onnx.export of the same weights, "
         "PyTorch, and peers: opening, encoder, decoder, clicks, everything mode, memory, size, with the accuracy "
-        "beside every speed. Writes bench.json, and bench.md and bench.html made from it. What was asked for and "
+        "beside every speed. Web bundles are timed in Chromium beside the plain export there. Writes bench.json, and "
+        "bench.md and bench.html made from it. What was asked for and "
         "cannot be run here is listed with the reason, and the exit status is 2.",
     )
     parser.add_argument("bundles", metavar="BUNDLE", nargs="*", type=given_path, help="folders that sam-export wrote")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sam_export.benchmarks.browser import CLICK, PLAIN
+from sam_export.benchmarks.browser_record import BrowserGraphs, BrowserRun, BrowserTiming
 from sam_export.benchmarks.machine import Disturbance, Machine
 from sam_export.benchmarks.run_record import (
     SCHEMA_VERSION,
@@ -21,6 +23,19 @@ from sam_export.benchmarks.run_record import (
 from sam_export.contract import EngineReport
 from sam_export.runtimes.timing import Samples
 
+BROWSER_RUN = BrowserRun(
+    bundle="lite_medsam-web",
+    model="lite_medsam",
+    browser="Chromium 1",
+    engine="onnxruntime-web 1",
+    processor="a processor",
+    rounds=3,
+    graphs=(BrowserGraphs(PLAIN, 2_000_000), BrowserGraphs("int8", 1_000_000, 900_000, 0.9926, 0.9857)),
+    timings=(
+        BrowserTiming(PLAIN, 1, CLICK, (10.0, 12.0, 11.0), 1.0),
+        BrowserTiming("int8", 1, CLICK, (5.0, 6.0, 5.5), 0.5),
+    ),
+)
 PLAIN_SECONDS = (0.500, 0.510, 0.505, 0.498, 0.560)
 
 
@@ -64,6 +79,7 @@ def sample_run() -> Run:
             ),
         ),
         peaks=(Peak("fp32", 260.0, "MatMul of 1024 x 1024 in onnxruntime"),),
+        browsers=(BROWSER_RUN,),
     )
 
 

@@ -42,6 +42,7 @@ def test_a_run_of_the_sample_says_everything() -> None:
     assert "`lite_medsam-coreml-fp16`: not measured: macOS alone" in text
     assert "intra_op_num_threads=2" in text
     assert "0.42x" in text
+    assert "| int8 | 1 | click | 6 | 5 - 6 | 0.50x |" in text
     assert "not measured: lite_medsam-coreml-fp16" in summary(run)
 
 

@@ -12,9 +12,8 @@ from sam_export.benchmarks.browser import (
     ENCODE,
     FIRST,
     PLAIN,
-    BrowserRun,
-    Timing,
     markdown,
+    time_each_in_browser,
     time_in_browser,
 )
 from sam_export.errors import RequestError
@@ -22,16 +21,7 @@ from sam_export.models import SamModel
 from sam_export.verify.browser.page import what_is_missing
 
 from ..web.tiny_bundle import write_tiny_bundle
-
-RUN = BrowserRun(
-    model="tiny",
-    browser="Chromium 1",
-    engine="onnxruntime-web 1",
-    processor="a processor",
-    rounds=3,
-    sizes={PLAIN: (2_000_000, None), "int8": (1_000_000, 900_000)},
-    timings=(Timing(PLAIN, 1, CLICK, (10.0, 12.0, 11.0), 1.0), Timing("int8", 1, CLICK, (5.0, 6.0, 5.5), 0.5)),
-)
+from .run_samples import BROWSER_RUN
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +31,10 @@ def bundle(tiny_sam: SamModel, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def test_the_table_has_every_number() -> None:
-    text = markdown(RUN)
+    text = markdown(BROWSER_RUN)
     assert "| int8 | 1 | click | 6 | 5 - 6 | 0.50x |" in text
-    assert "| int8 | 1.0 | 0.9 |" in text
-    assert f"| {PLAIN} | 2.0 | not measured |" in text
+    assert "| int8 | 1.0 | 0.9 | 0.9926 | 0.9857 |" in text
+    assert f"| {PLAIN} | 2.0 | – | – | – |" in text
 
 
 @pytest.mark.skipif(what_is_missing() is not None, reason=str(what_is_missing()))
@@ -67,3 +57,6 @@ def test_what_cannot_be_timed_is_refused(
     monkeypatch.setattr("sam_export.benchmarks.browser_pages.what_is_missing", lambda: "there is none")
     with pytest.raises(RequestError, match="in a browser here: there is none"):
         time_in_browser(bundle, tiny_sam, threads=[1], rounds=1)
+    runs, absent = time_each_in_browser([bundle], tiny_sam, [1], 1, lambda *_: None)
+    assert (runs, absent[0].asked) == ((), True)
+    assert "there is none" in absent[0].reason

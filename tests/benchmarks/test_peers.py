@@ -112,7 +112,9 @@ def test_a_decoder_of_one_prompt_is_asked_for_each(tiny_sam: SamModel) -> None:
     }
     whole = torch_sessions(tiny_sam)["mask_decoder"]
     single = OneAtATime(whole)
-    assert one_prompt(contract).inputs[-1].shape == (1,)
+    assert one_prompt(contract, "onnxruntime").inputs[-1].shape == (1,)
+    assert one_prompt(contract, "onnxruntime").outputs == contract.outputs
+    assert all(one.shape[0] == 1 for one in one_prompt(contract, "openvino").outputs)
     answers, expected = OneByOne(single).run(feeds), whole.run(feeds)
     assert single.calls == 3
     for name, value in answers.items():
