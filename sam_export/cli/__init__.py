@@ -53,6 +53,11 @@ commands:
   ablate    show what each technique of int8 brings
   bench     time bundles on this machine, beside what a user would run instead
 
+examples:
+  sam-export lite_medsam --target onnx -o dist/
+  sam-export inspect dist/lite_medsam-onnx-fp32
+  sam-export segment dist/lite_medsam-onnx-fp32 picture.jpg --box 65,5,340,500 -o out/
+
 `sam-export COMMAND --help` explains one; `sam-export --version` prints the version.
 """
 

@@ -14,6 +14,10 @@ from .progress import stage_progress
 
 ABSENT_STATUS = RequestError.exit_status
 SEARCH_NAME = "search.json"
+# Named here again: the peers' own table needs torch.
+PEERS_EXPLAINED = (
+    "what to compare with, beside `plain`: plain_openvino, quantize_dynamic, nncf_default, samexporter, optimum"
+)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,7 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--rounds", type=whole_number, default=15, metavar="N", help="rounds at most of each stage (default: 15)"
     )
-    parser.add_argument("--peers", nargs="+", default=[], metavar="NAME", help="what to compare with, beside `plain`")
+    parser.add_argument("--peers", nargs="+", default=[], metavar="NAME", help=PEERS_EXPLAINED)
     parser.add_argument("--quick", action="store_true", help="a minute: few rounds, accuracy from the bundles alone")
     parser.add_argument("--checkpoint", type=given_path, metavar="FILE", help="the weights, if not the model's own")
     parser.add_argument(

@@ -24,6 +24,11 @@ from .export_results import accuracy_rows, exit_status, print_json, print_outcom
 from .mistakes import error_line
 from .progress import stage_progress
 
+PRECISIONS_EXPLAINED = """Precisions: fp32, fp16 and bf16 are floats. w8, w6 and w4 store weights in so many bits and
+compute in float: small, no faster. w8a8 rounds inputs, too, by calibrated ranges; w8a8-dynamic by the range of each
+call. int8 and auto are the fastest that pass (--prefer), by a recipe that is known or by a search. int8+fp32 is the
+encoder's and the decoder's."""
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `export`; its `run` default is the handler, `(Namespace) -> exit status`."""
@@ -32,6 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="export a model, pass the gate, write bundles",
         description="Export a model to one or more targets. A bundle is written only if its masks are the PyTorch "
         "model's masks on real pictures; there is no switch that turns this off.",
+        epilog=PRECISIONS_EXPLAINED,
     )
     _add_jobs(parser)
     _add_weights(parser)
@@ -43,7 +49,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _add_jobs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", nargs="?", default=DEFAULT_VARIANT, metavar="MODEL", help=_model_help())
-    parser.add_argument("--target", nargs="+", default=(), metavar="T", help=f"of {', '.join(TARGETS)}")
+    parser.add_argument("--target", nargs="+", default=(), metavar="T", help=f"one or more of {', '.join(TARGETS)}")
     parser.add_argument("--precision", nargs="+", default=(), metavar="P", help=_precision_help())
     for component in ("encoder", "decoder"):
         parser.add_argument(

@@ -22,7 +22,12 @@ from .arguments import given_path
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `inspect`; its `run` default is the handler, `(Namespace) -> exit status`."""
-    parser = subparsers.add_parser("inspect", help="show what a bundle holds, and check every hash")
+    parser = subparsers.add_parser(
+        "inspect",
+        help="show what a bundle holds, and check every hash",
+        description="Check the size and sha256 of every file, then show the graphs, how pictures and prompts are "
+        "prepared, and what the gate measured. Opens no engine.",
+    )
     parser.add_argument(
         "bundles",
         metavar="BUNDLE",

@@ -44,7 +44,12 @@ class ModelRow:
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `models` and `pull`; their `run` default is the handler, `(Namespace) -> exit status`."""
-    listing = subparsers.add_parser("models", help="list the models that can be exported, and which are cached")
+    listing = subparsers.add_parser(
+        "models",
+        help="list the models that can be exported, and which are cached",
+        description="List every model: its size and licence, the prompts that it was trained on, where its weights "
+        "come from, and whether they are here already.",
+    )
     listing.add_argument("--json", action="store_true", help="print the list for machines")
     listing.add_argument(
         "--matrix", action="store_true", help="show family, target and precision, and how each was verified"
@@ -56,7 +61,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="with --matrix: bring the table of a Markdown document up to date",
     )
     listing.set_defaults(run=_run_models)
-    pulling = subparsers.add_parser("pull", help="fetch a model's weights into the cache, and verify them")
+    pulling = subparsers.add_parser(
+        "pull",
+        help="fetch a model's weights into the cache, and verify them",
+        description="Fetch a model's weights, going on where an earlier attempt ended, and keep them if they are the "
+        "right ones. Exporting does the same; SAM_EXPORT_CACHE moves the cache.",
+    )
     pulling.add_argument("model", metavar="MODEL", help=f"one of {', '.join(VARIANTS)}")
     pulling.add_argument("--accept-license", action="store_true", help="where a model's licence has terms to accept")
     pulling.add_argument("--json", action="store_true", help="print the result for machines")

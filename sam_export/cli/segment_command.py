@@ -42,7 +42,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--point", metavar="X,Y[,LABEL]", action="append", default=[], help="label 1 inside (default), 0 outside"
     )
-    parser.add_argument("-o", "--out", metavar="DIR", type=given_path, required=True, help="folder to write")
+    parser.add_argument(
+        "-o", "--out", metavar="DIR", type=given_path, required=True, help="folder for masks, an overlay, annotations"
+    )
     parser.add_argument(
         "--threads", type=whole_number, metavar="N", help="threads of the engine (default: its own choice)"
     )

@@ -13,7 +13,7 @@ from sam_export.models import SamModel
 
 from ..web.tiny_bundle import write_tiny_bundle
 
-NAMED_BUNDLES = ("lite_medsam-onnx-fp32", "mobile_sam-onnx-fp32")
+NAMED_BUNDLES = ("dist/lite_medsam-onnx-fp32", "dist/mobile_sam-onnx-fp32", "BUNDLE")
 BOX = (65.0, 5.0, 340.0, 500.0)
 
 
@@ -33,8 +33,8 @@ def example_bundle(tiny_sam: SamModel, example_picture: np.ndarray, tmp_path_fac
 
 @pytest.fixture
 def home(example_bundle: Path, example_picture: np.ndarray, tmp_path: Path) -> Path:
-    """A folder as a reader has it: `picture.png`, and `dist/` with bundles under the names that pages use."""
+    """A folder as a reader has it: `picture.png`, and bundles under the names that pages use."""
     Image.fromarray(example_picture).save(tmp_path / "picture.png")
     for name in NAMED_BUNDLES:
-        shutil.copytree(example_bundle, tmp_path / "dist" / name)
+        shutil.copytree(example_bundle, tmp_path / name)
     return tmp_path

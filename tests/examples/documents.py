@@ -6,16 +6,18 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 
 ROOT = Path(__file__).parents[2]
 PAGES = (
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "examples/README.md",
     ROOT / "runtimes/web/README.md",
     ROOT / "runtimes/web/demo/README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 )
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 LINE = re.compile(r"^(?:[A-Z_]+=\S+ )*(?:\S*/)?(?P<command>(?:sam-export|make|bash|pytest|python3?) .*)$", re.MULTILINE)
 INCLUDED = "--8<--"
@@ -23,7 +25,7 @@ INCLUDED = "--8<--"
 
 def blocks(text: str, language: str) -> tuple[str, ...]:
     """Return the blocks of code in a language; those that are included from a file, which tests run, are left out."""
-    return tuple(code for name, code in FENCE.findall(text) if name == language and INCLUDED not in code)
+    return tuple(dedent(code) for name, code in FENCE.findall(text) if name == language and INCLUDED not in code)
 
 
 def command_lines(text: str) -> Iterator[tuple[str, ...]]:

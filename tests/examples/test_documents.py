@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sam_export.cli import parse
+from sam_export.benchmarks.peer_graphs import PLAIN
+from sam_export.benchmarks.peer_making import PEERS
+from sam_export.cli import HELP, parse
+from sam_export.cli.bench_command import PEERS_EXPLAINED
 from sam_export.errors import RequestError
 from sam_export.search_record import decode_records
 
@@ -46,6 +49,17 @@ def test_every_command_line_can_be_typed(page: Path) -> None:
         check_command(words)
 
 
+def test_the_examples_of_the_help_can_be_typed() -> None:
+    examples = [line for line in HELP.splitlines() if line.startswith("  sam-export")]
+    assert examples
+    for line in examples:
+        check_command(tuple(line.split()))
+
+
+def test_the_help_names_every_peer() -> None:
+    assert PEERS_EXPLAINED.rpartition(": ")[2].split(", ") == [name for name in PEERS if name != PLAIN]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_command_in_a_sentence_has_the_options_it_is_said_to_have(page: Path) -> None:
     for words in inline_commands(page.read_text(), "sam-export"):
@@ -76,7 +90,7 @@ def test_a_line_that_cannot_work_is_found(line: str, error: type[Exception]) -> 
         check_command(words)
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=named)
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name != "docs"], ids=named)
 def test_links_to_files_lead_somewhere(page: Path) -> None:
     missing = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
     assert not missing
