@@ -21,6 +21,7 @@ from .verification import Limits, Summary, TruthSummary
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "bundle.json"
 MAX_MANIFEST_BYTES = 16 * 2**20
+MAX_PATH, MAX_NAME_BYTES = 1024, 255
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,12 @@ def read_manifest(bundle: Path) -> Manifest:
     manifest = _decode(bundle)
     _check_numbers(bundle, manifest)
     for entry in manifest.files():
-        _check_file(bundle, entry)
+        try:
+            _check_file(bundle, entry)
+        except OSError as exc:
+            raise BundleError(
+                f"{bundle}: {entry.path} cannot be read ({exc.strerror}); mend that, or copy the bundle again"
+            ) from exc
     listed = {entry.path for entry in manifest.files()}
     for variant in manifest.variants:
         for graph in variant.graphs.values():
@@ -158,15 +164,22 @@ def read_manifest(bundle: Path) -> Manifest:
 def inside(bundle: Path, path: str) -> Path:
     """Return `bundle / path`, refusing absolute paths, `..`, back-slashes, drives and symlinks out."""
     if leaves(bundle, path):
-        raise BundleError(f"{bundle}: {MANIFEST_NAME} names {path!r}, which leaves the bundle; do not use this bundle")
+        raise BundleError(
+            f"{bundle}: {MANIFEST_NAME} names {path[:200]!r}, which leaves the bundle; do not use this bundle"
+        )
     return bundle / PurePosixPath(path)
 
 
 def leaves(folder: Path, path: str) -> bool:
     """Return whether a POSIX path from a stranger is anything but one below the folder, links followed."""
     parts = PurePosixPath(path)
+    if len(path) > MAX_PATH or any(len(part.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES for part in parts.parts):
+        return True  # no file system has such a name, so that asking one would be an error of its own
     hostile = not path or parts.is_absolute() or ".." in parts.parts or "\\" in path or ":" in path or "\0" in path
-    return hostile or not (folder / parts).resolve().is_relative_to(folder.resolve())
+    try:
+        return hostile or not (folder / parts).resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # links in a circle
+        return True
 
 
 def file_sha256(path: Path) -> str:

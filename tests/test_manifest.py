@@ -69,7 +69,11 @@ def test_a_missing_file(bundle: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["../secret", "/etc/passwd", "a/../../secret", "C:\\secret", "..\\secret", "", "image_encoder.onnx\0"]
+    "path",
+    [
+        *("../secret", "/etc/passwd", "a/../../secret", "C:\\secret", "..\\secret", "", "image_encoder.onnx\0"),
+        *("n" * 5000, "é" * 200, "a/" * 600 + "b"),
+    ],
 )
 def test_a_path_that_leaves_the_folder(bundle: Path, path: str) -> None:
     edit(bundle, lambda manifest: encoder_file(manifest).update(path=path))
@@ -144,6 +148,14 @@ def test_a_link_out_that_is_not_listed(bundle: Path, name: str) -> None:
     (bundle / name).parent.mkdir(exist_ok=True)
     (bundle / name).symlink_to("/etc" if name == "folder" else "/etc/hostname")
     with pytest.raises(BundleError, match=f"'{name}' is a link that leaves the bundle"):
+        read_manifest(bundle)
+
+
+def test_links_in_a_circle(bundle: Path) -> None:
+    (bundle / "image_encoder.onnx").unlink()
+    (bundle / "image_encoder.onnx").symlink_to(bundle / "again")
+    (bundle / "again").symlink_to(bundle / "image_encoder.onnx")
+    with pytest.raises(BundleError, match="leaves the bundle"):
         read_manifest(bundle)
 
 

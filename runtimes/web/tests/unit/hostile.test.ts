@@ -10,7 +10,19 @@ import { golden, goldenBytes } from '../goldens.js';
 type Chance = () => number;
 
 const CASES = Number(process.env['SAM_EXPORT_HOSTILE_CASES'] ?? 1000);
-const PATHS = ['', '.', '..', '../x', '/etc/passwd', 'a\\b', 'file:///x', 'a\0b', '\u202egnp', '\ud800', 'n'.repeat(5000)];
+const PATHS = [
+  '',
+  '.',
+  '..',
+  '../x',
+  '/etc/passwd',
+  'a\\b',
+  'file:///x',
+  'a\0b',
+  '\u202egnp',
+  '\ud800',
+  'n'.repeat(5000),
+];
 const NUMBERS = [0, -1, 0.5, 2 ** 31, 2 ** 53, 1e308, -0];
 const OTHERS = [null, [], {}, [[]], true, 'NaN', [null, null], { __proto__: null, constructor: 1 }];
 
@@ -35,8 +47,7 @@ function misled(value: unknown, chance: Chance): unknown {
   if (ways.length === 0 || chance() < 0.1) return among<unknown>([...PATHS, ...NUMBERS, ...OTHERS], chance);
   const way = among(ways, chance);
   const copy = structuredClone(value) as Record<string, unknown>;
-  if (chance() < 0.05) delete copy[way];
-  else copy[way] = misled(copy[way], chance);
+  copy[way] = chance() < 0.05 ? undefined : misled(copy[way], chance);
   return copy;
 }
 
