@@ -22,7 +22,7 @@ BITS = {
     **dict.fromkeys(("f64", "i64", "u64"), 64),
 }
 # SAM ViT-H's is 4 MB.
-MAX_XML_BYTES = 256 * 2**20
+MAX_XML_BYTES = 32 * 2**20
 MAX_DEPTH = 32
 MAX_RANK = 16
 VERSIONS = ("10", "11")

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 LONGEST_VARINT = 10
+# Half a second's; SAM ViT-H's graph has 10,000.
+MAX_FIELDS = 2**20
 FIXED_BYTES = {FIXED64: 8, FIXED32: 4}
 
 Value = int | memoryview
@@ -24,8 +26,11 @@ def fields(message: memoryview) -> Iterator[tuple[int, Value]]:
     Raises:
         UnsoundError: the bytes are no message.
     """
-    at, end = 0, len(message)
+    at, end, count = 0, len(message), 0
     while at < end:
+        count += 1
+        if count > MAX_FIELDS:
+            raise UnsoundError(f"more than {MAX_FIELDS} fields in one message")
         key, at = _varint(message, at)
         kind = key & 7
         if kind == VARINT:

@@ -131,6 +131,11 @@ def field(number: int, content: bytes) -> bytes:
     return varint(number << 3 | 2) + varint(len(content)) + content
 
 
+def test_a_graph_of_nothing_but_fields_is_given_up_soon(encoder: Path) -> None:
+    encoder.write_bytes(field(7, b"\x18\x01" * 2**22))
+    refused(encoder, "onnx", "more than 1048576 fields")
+
+
 def varint(number: int) -> bytes:
     low, rest = number & 0x7F, number >> 7
     return bytes([low | 0x80]) + varint(rest) if rest else bytes([low])
