@@ -20,7 +20,7 @@ from .efficient_sam_decoder import (
     EfficientPromptEncoder,
     sam_form,
 )
-from .layers import LayerNorm2d, Migration
+from .layers import Migration, neck
 from .plain import Features, PlainModel
 from .variants import Variant
 
@@ -117,13 +117,7 @@ class EfficientVit(nn.Module):
         self.patch_embed = PatchEmbed(config)
         self.pos_embed = nn.Parameter(torch.zeros(1, config.table_size**2 + 1, config.dim))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
-        out = config.out_channels
-        self.neck = nn.Sequential(
-            nn.Conv2d(config.dim, out, 1, bias=False),
-            LayerNorm2d(out),
-            nn.Conv2d(out, out, 3, padding=1, bias=False),
-            LayerNorm2d(out),
-        )
+        self.neck = neck(config.dim, config.out_channels)
 
     def forward(self, image: Tensor) -> Tensor:
         return self.encode(image, self.positions())

@@ -16,7 +16,15 @@ from torch import Tensor, nn
 
 from .components import CellPositions
 from .engine_attention import with_engine_attention
-from .sam import Attention, DecoderConfig, PositionEncoding, PromptEncoder, TwoWayTransformer, before_prompts
+from .sam import (
+    Attention,
+    DecoderConfig,
+    PositionEncoding,
+    PromptEncoder,
+    TwoWayTransformer,
+    before_prompts,
+    masks_of,
+)
 
 # What upstream fills prompts up with, in pixels of the prompt frame.
 PADDING_COORDINATE = -1.0
@@ -147,7 +155,7 @@ class EfficientMaskDecoder(nn.Module):
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         dim, masks = config.dim, config.multimask_outputs + 1
-        self.masks, self.embedding_size = masks, config.embedding_size
+        self.embedding_size = config.embedding_size
         self.transformer = TwoWayTransformer(config, EfficientTwoWayBlock)
         self.iou_token = nn.Embedding(1, dim)
         self.mask_tokens = nn.Embedding(masks, dim)
@@ -176,13 +184,8 @@ class EfficientMaskDecoder(nn.Module):
         upscaled = cells.permute(0, 2, 1).reshape(-1, cells.shape[-1], side, side)
         for layer in self.final_output_upscaling_layers:
             upscaled = layer(upscaled)
-        return self._masks(tokens, upscaled), self.iou_prediction_head(tokens[:, 0])
-
-    def _masks(self, tokens: Tensor, upscaled: Tensor) -> Tensor:
-        """tokens [B, 1 + M + N, dim], upscaled [B, dim / 8, 4E, 4E] -> [B, M, 4E, 4E]."""
-        weights = [mlp(tokens[:, 1 + index]) for index, mlp in enumerate(self.output_hypernetworks_mlps)]
-        side = 4 * self.embedding_size
-        return (torch.stack(weights, dim=1) @ upscaled.flatten(2)).reshape(-1, self.masks, side, side)
+        masks = masks_of(self.output_hypernetworks_mlps, tokens, upscaled, 4 * side)
+        return masks, self.iou_prediction_head(tokens[:, 0])
 
 
 class EfficientMaskDecoderComponent(nn.Module):

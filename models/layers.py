@@ -37,6 +37,16 @@ class LayerNorm2d(nn.Module):
         return normed.permute(0, 3, 1, 2)
 
 
+def neck(channels: int, out: int) -> nn.Sequential:
+    """Return what brings an encoder's last map to the embedding's channels: [1, channels, E, E] -> [1, out, E, E]."""
+    return nn.Sequential(
+        nn.Conv2d(channels, out, 1, bias=False),
+        LayerNorm2d(out),
+        nn.Conv2d(out, out, 3, padding=1, bias=False),
+        LayerNorm2d(out),
+    )
+
+
 class Mlp(nn.Module):
     """Linear layers with ReLU between them, over the last axis (upstream's `MLP`)."""
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .components import Component
-from .layers import BicubicUpsample, LayerNorm2d
+from .layers import BicubicUpsample, neck
 from .repvit import RepVggDw, SqueezeExcite
 from .repvit_engine import one_depthwise
 from .sam_family import SamModule, sam_components
@@ -69,12 +69,7 @@ class RepVitEncoder(nn.Module):
             side = config.embedding_size
             widened = nn.Sequential(nn.Conv2d(last, out, 1, bias=False), BicubicUpsample(side // 2, side))
             self.fuse_stage3 = nn.Sequential(OrderedDict(op_list=widened))
-        self.neck = nn.Sequential(
-            nn.Conv2d(out if config.fuses else last, out, 1, bias=False),
-            LayerNorm2d(out),
-            nn.Conv2d(out, out, 3, padding=1, bias=False),
-            LayerNorm2d(out),
-        )
+        self.neck = neck(out if config.fuses else last, out)
 
     def forward(self, image: Tensor) -> Tensor:
         x, before_last = image, 1 + sum(_lengths(self.config)[:3])

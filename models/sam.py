@@ -215,6 +215,12 @@ def before_prompts(sparse: Tensor, *tables: Tensor) -> Tensor:
     return torch.cat((learned.repeat(sparse.shape[0], 1, 1), sparse), dim=1)
 
 
+def masks_of(mlps: nn.ModuleList, tokens: Tensor, upscaled: Tensor, side: int) -> Tensor:
+    """tokens [B, 1 + M + N, dim], upscaled [B, C, side, side] -> masks [B, M, side, side], one a perceptron."""
+    weights = [mlp(tokens[:, 1 + index]) for index, mlp in enumerate(mlps)]
+    return (torch.stack(weights, dim=1) @ upscaled.flatten(2)).reshape(-1, len(weights), side, side)
+
+
 class MaskDecoder(nn.Module):
     """All masks and their predicted IoU from image and prompt embeddings (upstream's `predict_masks`)."""
 
@@ -257,6 +263,4 @@ class MaskDecoder(nn.Module):
 
     def _masks(self, tokens: Tensor, upscaled: Tensor) -> Tensor:
         """tokens [B, 1 + M + N, dim], upscaled [B, dim / 8, 4E, 4E] -> [B, M, 4E, 4E]."""
-        weights = [mlp(tokens[:, 1 + index]) for index, mlp in enumerate(self.output_hypernetworks_mlps)]
-        side = 4 * self.embedding_size
-        return (torch.stack(weights, dim=1) @ upscaled.flatten(2)).reshape(-1, self.masks, side, side)
+        return masks_of(self.output_hypernetworks_mlps, tokens, upscaled, 4 * self.embedding_size)

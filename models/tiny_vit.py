@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import LayerNorm2d
+from .layers import neck
 
 HEAD_DIM = 32
 
@@ -237,13 +237,7 @@ class TinyVit(nn.Module):
         self.config = config
         self.patch_embed = PatchEmbed(config)
         self.layers = nn.ModuleList(_stage(config, index) for index in range(len(config.depths)))
-        out = config.out_channels
-        self.neck = nn.Sequential(
-            nn.Conv2d(config.embed_dims[-1], out, 1, bias=False),
-            LayerNorm2d(out),
-            nn.Conv2d(out, out, 3, padding=1, bias=False),
-            LayerNorm2d(out),
-        )
+        self.neck = neck(config.embed_dims[-1], config.out_channels)
 
     def forward(self, image: Tensor) -> Tensor:
         return self.stages(image)[1]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import LayerNorm2d
+from .layers import neck
 
 
 @dataclass(frozen=True)
@@ -155,16 +155,11 @@ class Vit(nn.Module):
     def __init__(self, config: VitConfig) -> None:
         super().__init__()
         self.config = config
-        side, out = config.embedding_size, config.out_channels
+        side = config.embedding_size
         self.patch_embed = PatchEmbed(config)
         self.pos_embed = nn.Parameter(torch.zeros(1, side, side, config.width))
         self.blocks = nn.ModuleList(Block(config, index) for index in range(config.depth))
-        self.neck = nn.Sequential(
-            nn.Conv2d(config.width, out, 1, bias=False),
-            LayerNorm2d(out),
-            nn.Conv2d(out, out, 3, padding=1, bias=False),
-            LayerNorm2d(out),
-        )
+        self.neck = neck(config.width, config.out_channels)
 
     def forward(self, image: Tensor) -> Tensor:
         return self.stages(image)[1]
