@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .components import Component
 from .repvit import RepVit, RepVitConfig
-from .repvit_engine import EngineRepVit
+from .repvit_engine import engine_form
 from .sam2 import Sam2, both_components
 from .variants import Variant
 
@@ -36,4 +36,4 @@ def components(module: nn.Module, variant: Variant) -> tuple[Component, Componen
     """Return image encoder and mask decoder, ready to be traced."""
     assert isinstance(module, Sam2)
     assert isinstance(module.image_encoder.trunk, TimmBackbone)
-    return both_components(module, variant, EngineRepVit(module.image_encoder.trunk.body))
+    return both_components(module, variant, engine_form(module.image_encoder.trunk))

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from .layers import BicubicUpsample, LayerNorm2d
 
 BlockKind = Literal["res", "fmb", "mb", "att3", "att5"]
+Then = Literal["norm", "bias", "nothing"]
 # Upstream sets that of every norm when it makes a model (`sam_model_zoo.py`), the mask decoder's included.
 NORM_EPS = 1e-6
 ATTENTION_EPS = 1e-15
@@ -54,7 +55,7 @@ class EfficientVitConfig:
 
 
 class ConvLayer(nn.Module):
-    """Convolution, batch norm or bias or neither, GELU (upstream's tanh form) or none."""
+    """Convolution, `then` a batch norm, a bias or nothing, GELU (upstream's tanh form) or none."""
 
     def __init__(
         self,
@@ -63,13 +64,12 @@ class ConvLayer(nn.Module):
         *,
         stride: int = 1,
         groups: int = 1,
-        bias: bool = False,
-        norm: bool = True,
+        then: Then = "norm",
         act: bool = True,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(*channels, kernel, stride, padding=kernel // 2, groups=groups, bias=bias)
-        self.norm = nn.BatchNorm2d(channels[1], eps=NORM_EPS) if norm else nn.Identity()
+        self.conv = nn.Conv2d(*channels, kernel, stride, padding=kernel // 2, groups=groups, bias=then == "bias")
+        self.norm = nn.BatchNorm2d(channels[1], eps=NORM_EPS) if then == "norm" else nn.Identity()
         self.act = nn.GELU(approximate="tanh") if act else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ class LiteMla(nn.Module):
     def __init__(self, channels: int, head_dim: int, scale: int) -> None:
         super().__init__()
         triple = 3 * channels
-        self.qkv = ConvLayer((channels, triple), 1, norm=False, act=False)
+        self.qkv = ConvLayer((channels, triple), 1, then="nothing", act=False)
         around = nn.Conv2d(triple, triple, scale, padding=scale // 2, groups=triple, bias=False)
         mixed = nn.Conv2d(triple, triple, 1, groups=triple // head_dim, bias=False)
         self.aggreg = nn.ModuleList((nn.Sequential(around, mixed),))
@@ -150,7 +150,7 @@ class SamNeck(nn.Module):
         self.input_ops = nn.ModuleList(_neck_input(config, last - index) for index in range(NECK_STAGES))
         blocks = (_block("fmb", (width, width), 1, config.head_expansion, False) for _ in range(config.head_depth))
         self.middle = _chain(Residual(block) for block in blocks)
-        out = ConvLayer((width, config.out_channels), 1, bias=True, norm=False, act=False)
+        out = ConvLayer((width, config.out_channels), 1, then="bias", act=False)
         self.output_ops = nn.ModuleList((_chain((out,)),))
 
     def forward(self, maps: list[Tensor]) -> Tensor:
@@ -198,13 +198,14 @@ def _block(kind: BlockKind, channels: tuple[int, int], stride: int, expansion: i
     """Return upstream's `ResBlock`, `FusedMBConv` or `MBConv`. `fewer`: biases in place of all norms but the last."""
     before, after = channels
     mid = before * expansion
+    then: Then = "bias" if fewer else "norm"
     if kind == "mb":
         return _named(
-            inverted_conv=ConvLayer((before, mid), 1, bias=fewer, norm=not fewer),
-            depth_conv=ConvLayer((mid, mid), 3, stride=stride, groups=mid, bias=fewer, norm=not fewer),
+            inverted_conv=ConvLayer((before, mid), 1, then=then),
+            depth_conv=ConvLayer((mid, mid), 3, stride=stride, groups=mid, then=then),
             point_conv=ConvLayer((mid, after), 1, act=False),
         )
-    wide = ConvLayer((before, mid), 3, stride=stride, bias=fewer, norm=not fewer)
+    wide = ConvLayer((before, mid), 3, stride=stride, then=then)
     if kind == "res":
         return _named(conv1=wide, conv2=ConvLayer((mid, after), 3, act=False))
     return _named(spatial_conv=wide, point_conv=ConvLayer((mid, after), 1, act=False))

@@ -58,10 +58,7 @@ class HqMaskDecoder(MaskDecoder):
             returns   [B, M + 1, 4E, 4E] low_res_masks, [B, M + 1] iou_predictions
         """
         image, hq_features = features
-        cells = (image + dense).flatten(2).permute(0, 2, 1)
-        tokens, cells = self.transformer(self._tokens(sparse), cells, image_pe)
-        side = self.embedding_size
-        grid = cells.permute(0, 2, 1).reshape(-1, cells.shape[-1], side, side)
+        tokens, grid = self._attended(image, image_pe, sparse, dense)
         upscaled = self.output_upscaling(grid)
         finer = self.embedding_maskfeature(upscaled) + hq_features
         masks, fine = self._masks(tokens, upscaled), self._high_quality_mask(tokens, finer)

@@ -12,7 +12,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .tiny_vit import ConvBatchNorm
+from .conv_norm import ConvBatchNorm
 
 SQUEEZE, SQUEEZE_DIVISOR = 4, 8
 

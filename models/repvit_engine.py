@@ -5,90 +5,21 @@ Batch norms lie in their convolutions, and the three branches of a block's first
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
-from .repvit import RepVggDw, RepVit, RepVitBlock, RepVitDownsample, RepVitMlp, RepVitStage, RepVitStem
-from .tiny_vit import ConvBatchNorm
-from .tiny_vit_engine import fold_batch_norm
+from .conv_norm import ConvBatchNorm, fold_batch_norm, folded
+from .repvit import RepVggDw
+
+Encoder = TypeVar("Encoder", bound=nn.Module)
 
 
-class EngineMlp(nn.Module):
-    def __init__(self, source: RepVitMlp) -> None:
-        super().__init__()
-        self.conv1, self.conv2 = fold_batch_norm(source.conv1), fold_batch_norm(source.conv2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        mixed: Tensor = self.conv2(F.gelu(self.conv1(x)))
-        return mixed
-
-
-class EngineBlock(nn.Module):
-    """As `RepVitBlock`."""
-
-    def __init__(self, source: RepVitBlock) -> None:
-        super().__init__()
-        self.token_mixer = one_depthwise(source.token_mixer)
-        self.se = source.se
-        self.channel_mixer = EngineMlp(source.channel_mixer)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.se(self.token_mixer(x))
-        mixed: Tensor = x + self.channel_mixer(x)
-        return mixed
-
-
-class EngineDownsample(nn.Module):
-    """As `RepVitDownsample`."""
-
-    def __init__(self, source: RepVitDownsample) -> None:
-        super().__init__()
-        self.pre_block = EngineBlock(source.pre_block)
-        self.spatial_downsample = fold_batch_norm(source.spatial_downsample)
-        self.channel_downsample = fold_batch_norm(source.channel_downsample)
-        self.ffn = EngineMlp(source.ffn)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.channel_downsample(self.spatial_downsample(self.pre_block(x)))
-        mixed: Tensor = x + self.ffn(x)
-        return mixed
-
-
-class EngineStem(nn.Module):
-    """As `RepVitStem`."""
-
-    def __init__(self, source: RepVitStem) -> None:
-        super().__init__()
-        self.conv1, self.conv2 = fold_batch_norm(source.conv1), fold_batch_norm(source.conv2)
-
-    def forward(self, image: Tensor) -> Tensor:
-        cells: Tensor = self.conv2(F.gelu(self.conv1(image)))
-        return cells
-
-
-class EngineRepVit(nn.Module):
-    """As `RepVit`."""
-
-    def __init__(self, source: RepVit) -> None:
-        super().__init__()
-        self.stem = EngineStem(source.stem)
-        self.stages = nn.ModuleList(_stage(stage) for stage in source.stages)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        cells, outputs = self.stem(image), []
-        for stage in self.stages:
-            cells = stage(cells)
-            outputs.append(cells)
-        return tuple(outputs)
-
-
-def _stage(source: nn.Module) -> nn.Sequential:
-    assert isinstance(source, RepVitStage)
-    parts: list[nn.Module] = [EngineBlock(block) for block in source.blocks if isinstance(block, RepVitBlock)]
-    if isinstance(source.downsample, RepVitDownsample):
-        parts.insert(0, EngineDownsample(source.downsample))
-    return nn.Sequential(*parts)
+def engine_form(source: Encoder) -> Encoder:
+    """Return the encoder with as few convolutions as compute the same; what is not folded is shared."""
+    return folded(source, lambda part: one_depthwise(part) if isinstance(part, RepVggDw) else None)
 
 
 def one_depthwise(source: RepVggDw) -> nn.Conv2d:

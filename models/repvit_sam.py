@@ -10,16 +10,14 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from .components import Component
+from .conv_norm import ConvBatchNorm
 from .layers import BicubicUpsample, neck
 from .repvit import RepVggDw, SqueezeExcite
-from .repvit_engine import one_depthwise
+from .repvit_engine import engine_form
 from .sam_family import SamModule, sam_components
-from .tiny_vit import ConvBatchNorm
-from .tiny_vit_engine import fold_batch_norm
 from .variants import Variant
 
 EXPANSION = 2
@@ -83,16 +81,6 @@ class RepVitEncoder(nn.Module):
         return embeddings
 
 
-def engine_form(source: RepVitEncoder) -> RepVitEncoder:
-    """Return the encoder with as few convolutions as compute the same; what is not folded is shared."""
-    with torch.device("meta"):
-        engine = RepVitEncoder(source.config)
-    for name, child in source.named_children():
-        engine.add_module(name, child)
-    engine.features = nn.ModuleList(_folded(part) for part in source.features)
-    return engine.eval()
-
-
 class RepVitSam(SamModule):
     image_encoder: RepVitEncoder
 
@@ -144,15 +132,3 @@ def _mixers(tokens: tuple[nn.Module, ...], channels: int) -> nn.Module:
     perceptron = ConvBatchNorm((channels, hidden), 1), nn.GELU(), ConvBatchNorm((hidden, channels), 1)
     mixers = OrderedDict(token_mixer=nn.Sequential(*tokens), channel_mixer=Residual(nn.Sequential(*perceptron)))
     return nn.Sequential(mixers)
-
-
-def _folded(source: nn.Module) -> nn.Module:
-    if isinstance(source, ConvBatchNorm):
-        return fold_batch_norm(source)
-    if isinstance(source, RepVggDw):
-        return one_depthwise(source)
-    if isinstance(source, Residual):
-        return Residual(_folded(source.m))
-    if isinstance(source, nn.Sequential):
-        return nn.Sequential(OrderedDict((name, _folded(child)) for name, child in source.named_children()))
-    return source

@@ -251,12 +251,15 @@ class MaskDecoder(nn.Module):
             dense     [B, dim, E, E]    embedded masks
             returns   [B, M, 4E, 4E] low_res_masks, [B, M] iou_predictions
         """
-        tokens = self._tokens(sparse)
-        cells = (image + dense).flatten(2).permute(0, 2, 1)
-        tokens, cells = self.transformer(tokens, cells, image_pe)
-        side = self.embedding_size
-        grid = cells.permute(0, 2, 1).reshape(-1, cells.shape[-1], side, side)
+        tokens, grid = self._attended(image, image_pe, sparse, dense)
         return self._masks(tokens, self.output_upscaling(grid)), self.iou_prediction_head(tokens[:, 0])
+
+    def _attended(self, image: Tensor, image_pe: Tensor, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
+        """Return tokens [B, T, dim] and cells [B, dim, E, E] that have looked at each other."""
+        cells = (image + dense).flatten(2).permute(0, 2, 1)
+        tokens, cells = self.transformer(self._tokens(sparse), cells, image_pe)
+        side = self.embedding_size
+        return tokens, cells.permute(0, 2, 1).reshape(-1, cells.shape[-1], side, side)
 
     def _tokens(self, sparse: Tensor) -> Tensor:
         return before_prompts(sparse, self.iou_token.weight, self.mask_tokens.weight)

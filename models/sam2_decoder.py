@@ -51,10 +51,7 @@ class Sam2MaskDecoder(MaskDecoder):
             returns   [B, M, 4E, 4E] low_res_masks, [B, M] iou_predictions, [B, 1] object_score_logits
         """
         image, finest, finer = features
-        cells = (image + dense).flatten(2).permute(0, 2, 1)
-        tokens, cells = self.transformer(self._tokens(sparse), cells, image_pe)
-        side = self.embedding_size
-        grid = cells.permute(0, 2, 1).reshape(-1, cells.shape[-1], side, side)
+        tokens, grid = self._attended(image, image_pe, sparse, dense)
         masks = self._masks(tokens[:, 1:], self._upscaled(grid, finest, finer))
         ious = torch.sigmoid(self.iou_prediction_head(tokens[:, 1]))
         return masks, ious, self.pred_obj_score_head(tokens[:, 0])

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .conv_norm import ConvBatchNorm
 from .layers import neck
 
 HEAD_DIM = 32
@@ -40,15 +41,6 @@ class TinyVitConfig:
         for stride in self.merge_strides:
             size //= stride
         return size
-
-
-class ConvBatchNorm(nn.Sequential):
-    """Convolution without bias, then batch norm: upstream's `Conv2d_BN` (`c`, `bn`)."""
-
-    def __init__(self, channels: tuple[int, int], kernel: int, *, stride: int = 1, groups: int = 1) -> None:
-        super().__init__()
-        self.c = nn.Conv2d(*channels, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
-        self.bn = nn.BatchNorm2d(channels[1])
 
 
 class PatchEmbed(nn.Module):

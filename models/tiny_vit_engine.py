@@ -14,19 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .engine_layers import EngineNeck, Windows, filled, linear, pointwise_linear, to_cells, to_grid
+from .conv_norm import fold_batch_norm, folded
+from .engine_layers import EngineNeck, Windows, linear, pointwise_linear, to_cells, to_grid
 from .layers import Migration
 from .tiny_vit import (
     HEAD_DIM,
     AttentionStage,
-    ConvBatchNorm,
     ConvStage,
-    MBConv,
-    PatchEmbed,
     PatchMerging,
     TinyVit,
     TinyVitBlock,
@@ -39,7 +36,7 @@ class EngineTinyVit(nn.Module):
 
     def __init__(self, source: TinyVit) -> None:
         super().__init__()
-        self.patch_embed = _patch_embed(source.patch_embed)
+        self.patch_embed = folded(source.patch_embed.seq)
         side = source.config.image_size // source.config.patch_stride**2
         stages: list[nn.Module] = []
         for stage, stride in zip(source.layers, (*source.config.merge_strides, 1), strict=True):
@@ -58,19 +55,6 @@ class EngineTinyVit(nn.Module):
         for stage in self.layers[2:]:
             x = stage(x)
         return to_grid(early, self.neck.side), self.neck(x)
-
-
-class EngineMBConv(nn.Module):
-    """Inverted residual. x [1, C, H, W] -> same shape."""
-
-    def __init__(self, source: MBConv) -> None:
-        super().__init__()
-        self.conv1, self.conv2, self.conv3 = map(fold_batch_norm, (source.conv1, source.conv2, source.conv3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        hidden = F.gelu(self.conv1(x))
-        hidden = F.gelu(self.conv2(hidden))
-        return F.gelu(x + self.conv3(hidden))
 
 
 class EngineMerging(nn.Module):
@@ -153,8 +137,7 @@ class EngineConvStage(nn.Module):
 
     def __init__(self, source: ConvStage) -> None:
         super().__init__()
-        blocks = (block for block in source.blocks if isinstance(block, MBConv))
-        self.blocks = nn.ModuleList(EngineMBConv(block) for block in blocks)
+        self.blocks = folded(source.blocks)
         self.downsample = EngineMerging(source.downsample, side=None)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -189,30 +172,6 @@ def migrations(module: nn.Module) -> Iterator[Migration]:
             yield Migration(f"{name}.attn.norm", tuple(f"{name}.attn.{part}" for part in ("q", "k", "v")))
             yield Migration(f"{name}.attn.v", (f"{name}.attn.proj",))
             yield Migration(f"{name}.mlp.norm", (f"{name}.mlp.fc1",))
-
-
-def fold_batch_norm(source: ConvBatchNorm) -> nn.Conv2d:
-    """Return one convolution that does both; weights [out, in / groups, k, k], bias [out]."""
-    conv, norm = source.c, source.bn
-    assert norm.running_var is not None
-    assert norm.running_mean is not None
-    gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    folded = nn.Conv2d(
-        conv.in_channels,
-        conv.out_channels,
-        kernel_size=(conv.kernel_size[0], conv.kernel_size[1]),
-        stride=(conv.stride[0], conv.stride[1]),
-        padding=conv.kernel_size[0] // 2,
-        groups=conv.groups,
-    )
-    return filled(folded, conv.weight * gain.reshape(-1, 1, 1, 1), norm.bias - norm.running_mean * gain)
-
-
-def _patch_embed(source: PatchEmbed) -> nn.Sequential:
-    first, activation, second = source.seq
-    assert isinstance(first, ConvBatchNorm)
-    assert isinstance(second, ConvBatchNorm)
-    return nn.Sequential(fold_batch_norm(first), activation, fold_batch_norm(second))
 
 
 def _stage(source: nn.Module, side: int) -> nn.Module:

@@ -17,7 +17,7 @@ from sam_export.models import FAMILIES, SamModel, Variant, components, plain
 from sam_export.models.catalog.edgetam import EDGETAM
 from sam_export.models.loader import random_model
 from sam_export.models.repvit import RepVit, RepVitConfig
-from sam_export.models.repvit_engine import EngineRepVit
+from sam_export.models.repvit_engine import engine_form
 from sam_export.models.sam2_layout import to_upstream
 
 from . import sam2_source as source
@@ -128,7 +128,7 @@ def test_repvit_with_either_kind_of_branches(timm: Path, config: RepVitConfig) -
     reference = timm_source.repvit(timm, **sizes).eval()
     reference.load_state_dict(own.state_dict())
     with torch.no_grad():
-        stages, plain_stages, one_branch = (module(picture(64) / 255) for module in (reference, own, EngineRepVit(own)))
+        stages, plain_stages, one_branch = (module(picture(64) / 255) for module in (reference, own, engine_form(own)))
     for expected, found, folded in zip(stages, plain_stages, one_branch, strict=True):
         assert relative_error(expected, found) < MAX_RELATIVE_ERROR
         assert relative_error(expected, folded) < MAX_RELATIVE_ERROR
