@@ -11,24 +11,21 @@ from pathlib import Path
 import numpy as np
 
 from ..bundle import tool_versions
-from ..errors import NotVerifiableError, RequestError, SamExportError
+from ..errors import NotVerifiableError, RequestError
 from ..manifest import inside
 from ..search_record import SearchRecord
 from ..verify.pictures import picture_set
-from ..verify.suite import Suite, build_suite
 from .browser import time_each_in_browser
 from .browser_record import BrowserRun
 from .contestants import Contestant
+from .entries import Field, entry_of, suite_of
 from .lineup import Given, bundles, load_source, peers, pytorch, read_bundles
-from .lineup_names import EAGER
 from .machine import this_machine, usable_cores
 from .peer_graphs import PLAIN, read_graphs
-from .peer_making import Source, default_folder, require_peers
+from .peer_making import default_folder, require_peers
 from .roofline_runs import Encoder, measure_rooflines
-from .rounds import Plan, Timing, time_all
-from .run_record import SCHEMA_VERSION, STAGES, Absent, Entry, Request, Run, Scores, Size, Stage
-from .scores import UNTRAINED, measured_scores, reference_scores, scores_of_bundle
-from .sizes import measured_size
+from .rounds import Plan, Timing, Timings, time_all
+from .run_record import SCHEMA_VERSION, STAGES, Absent, Request, Run, Stage
 
 Progress = Callable[[str, int, int], None]
 LEAST_ROUNDS, MOST_ROUNDS = 3, 1000
@@ -39,7 +36,6 @@ POINTS_PER_SIDE = 6
 # What a quick run takes of the seconds, and of the sides of the grid.
 QUICK_SHARE, QUICK_POINTS = 0.1, 4
 LEFT_OUT_IF_QUICK = ("decoder_64",)
-NOT_IN_QUICK = "not measured in a quick run"
 
 
 @dataclass(frozen=True)
@@ -65,24 +61,6 @@ class BenchRequest:
         require_peers(self.peers)
 
 
-@dataclass(frozen=True)
-class Field:
-    """Who takes part, on which weights."""
-
-    given: tuple[Given, ...]
-    source: Source
-    contestants: tuple[Contestant, ...]
-    absent: tuple[Absent, ...]
-
-    @property
-    def web(self) -> tuple[Given, ...]:
-        """Those that a browser runs, in a page of its own."""
-        return tuple(one for one in self.given if one.manifest.target == "web")
-
-    def manifest_of(self, one: Contestant) -> Given | None:
-        return next((given for given in self.given if str(given.path) == one.path), None)
-
-
 def run_bench(
     request: BenchRequest, progress: Progress, searches: Mapping[str, tuple[SearchRecord, ...]] | None = None
 ) -> Run:
@@ -97,28 +75,13 @@ def run_bench(
         ConversionError: the baseline could not be made.
     """
     field = _line_up(request)
-    asked = _request(request)
-    with tempfile.TemporaryDirectory(prefix="sam-export-") as folder:
-        picture = Path(folder) / "picture.npy"
-        np.save(picture, picture_set("gate")[0].image)
-        rounds = time_all(
-            Plan(
-                field.contestants,
-                _stages(request),
-                str(picture),
-                asked.points_per_side,
-                asked.rounds,
-                1 if request.quick else OPENINGS,
-                asked.warmups,
-                baseline=PLAIN,
-            ),
-            progress,
-        )
+    asked, stages = _request(request), _stages(request)
+    rounds = _timed(field, asked, stages, progress)
     browsers, unrun = _in_browser(field, request, progress)
     absent = (*field.absent, *rounds.absent, *unrun)
     _require_bundle(rounds.found, browsers, absent)
     rooflines, peaks = ((), ()) if request.quick else measure_rooflines(_encoders(field, rounds.found), progress)
-    suite = None if request.quick else _suite(field.source, progress)
+    suite = None if request.quick else suite_of(field.source, progress)
     return Run(
         schema=SCHEMA_VERSION,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -129,14 +92,31 @@ def run_bench(
         tools=dict(tool_versions()),
         request=asked,
         baseline=PLAIN,
-        stages=_stages(request),
-        entries=tuple(_entry(timing, field, suite, progress) for timing in rounds.found),
+        stages=stages,
+        entries=tuple(entry_of(timing, field, suite, progress) for timing in rounds.found),
         absent=absent,
         rooflines=rooflines,
         peaks=peaks,
         searches=dict(searches or {}),
         browsers=browsers,
     )
+
+
+def _timed(field: Field, asked: Request, stages: tuple[Stage, ...], progress: Progress) -> Timings:
+    with tempfile.TemporaryDirectory(prefix="sam-export-") as folder:
+        picture = Path(folder) / "picture.npy"
+        np.save(picture, picture_set("gate")[0].image)
+        plan = Plan(
+            field.contestants,
+            stages,
+            str(picture),
+            asked.points_per_side,
+            asked.rounds,
+            1 if asked.quick else OPENINGS,
+            asked.warmups,
+            baseline=PLAIN,
+        )
+        return time_all(plan, progress)
 
 
 def _line_up(request: BenchRequest) -> Field:
@@ -212,65 +192,3 @@ def _encoder_path(one: Contestant, given: Given | None) -> Path:
     if given is not None:
         return inside(given.path, given.manifest.variants[0].graphs["image_encoder"].open_path)
     return Path(one.path) / read_graphs(Path(one.path)).files["image_encoder"]
-
-
-def _suite(source: Source, progress: Progress) -> Suite | None:
-    if not source.model.weights_trained:
-        return None
-    return build_suite(source.model, picture_set("gate"), fewer_if_slow=True, progress=progress)
-
-
-def _entry(timing: Timing, field: Field, suite: Suite | None, progress: Progress) -> Entry:
-    one = timing.contestant
-    given = field.manifest_of(one)
-    trained = field.source.model.weights_trained
-    scores, note = _scores(one, given, suite, progress) if trained else (None, UNTRAINED)
-    return Entry(
-        name=one.name,
-        kind=one.kind,
-        what=one.what if one.kind != "peer" else f"{one.what} ({read_graphs(Path(one.path)).made_by})",
-        target=given.manifest.target if given else "",
-        precision=given.manifest.precision if given else "",
-        engines=timing.engines,
-        size=_size(one, given),
-        scores=scores,
-        scores_note=note,
-        openings=timing.openings,
-        stages=timing.stages,
-    )
-
-
-def _scores(one: Contestant, given: Given | None, suite: Suite | None, progress: Progress) -> tuple[Scores | None, str]:
-    """Return the scores, or why there are none."""
-    if given is not None and one.compute_precision is None:
-        return scores_of_bundle(given.manifest.variants[0].accuracy), ""
-    if suite is None:
-        return None, NOT_IN_QUICK
-    if one.name == EAGER:
-        return reference_scores(suite), ""
-    reason = _unscored(one)
-    if reason is not None:
-        return None, reason
-    try:
-        return measured_scores(one, suite, progress), ""
-    except SamExportError as exc:
-        return None, str(exc)
-
-
-def _unscored(one: Contestant) -> str | None:
-    """Return why the masks are not compared; None if they are."""
-    if one.compiled:
-        return "not measured: each number of points would be compiled anew"
-    if one.kind == "peer" and read_graphs(Path(one.path)).form == "optimum":
-        return "its weights are random"
-    return None
-
-
-def _size(one: Contestant, given: Given | None) -> Size | None:
-    """Return the graphs' size; PyTorch has no file that is shipped with what runs it."""
-    if given is not None:
-        graphs = given.manifest.variants[0].graphs.values()
-        return measured_size(inside(given.path, file.path) for graph in graphs for file in graph.files)
-    if one.kind == "peer":
-        return measured_size(Path(one.path) / name for name in read_graphs(Path(one.path)).file_names)
-    return None

@@ -6,21 +6,10 @@ from collections.abc import Iterator
 
 from .browser_record import grids
 from .grid import Grid, table
+from .roofline_tables import kinds_grid, layers_grid, peak_text, roofline_text
 from .run_record import Run
-from .tables import (
-    ablation_grids,
-    conditions,
-    cost_grid,
-    kinds_grid,
-    layers_grid,
-    machine_text,
-    options_text,
-    overview_grid,
-    peak_text,
-    roofline_text,
-    speed_grids,
-    step_grid,
-)
+from .sentences import conditions, machine_text, options_text
+from .tables import ablation_grids, cost_grid, overview_grid, speed_grids, step_grid
 
 TITLE = "How fast bundles are, beside what a user would run instead"
 

@@ -10,21 +10,10 @@ from .browser_record import grids
 from .claims import claim
 from .grid import Grid, format_ms
 from .page_plots import BarPlot, plot_roofline, plot_size, plot_speed, plot_steps
+from .roofline_tables import kinds_grid, layers_grid, peak_text, roofline_text
 from .run_record import Entry, Roofline, Run
-from .tables import (
-    ablation_grids,
-    conditions,
-    cost_grid,
-    kinds_grid,
-    layers_grid,
-    machine_text,
-    options_text,
-    overview_grid,
-    peak_text,
-    roofline_text,
-    speed_grids,
-    step_grid,
-)
+from .sentences import conditions, machine_text, options_text
+from .tables import ablation_grids, cost_grid, overview_grid, speed_grids, step_grid
 from .waterfall import STEPS, chains
 
 PLOTTED_LAYERS = 16

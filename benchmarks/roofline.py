@@ -12,12 +12,9 @@ import math
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -25,11 +22,10 @@ import numpy as np
 
 from ..contract import Array
 from ..optional import import_openvino, import_optional
+from .best_products import best_products
 from .run_record import LayerTime, Peak
 
 RUNS = 5
-# Square products: small enough for caches, and large enough to hide what a call costs.
-SIDES = (512, 1024, 2048)
 # onnxruntime's operations that multiply 8-bit integers, whatever their inputs are.
 INTEGER_OPS = (
     "QLinearConv",
@@ -41,6 +37,7 @@ INTEGER_OPS = (
     "ConvInteger",
 )
 HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+RT_INFO = ("layerType", "originalLayersNames", "runtimePrecision")
 DTYPES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "u8": "int8", "i8": "int8"}
 
 
@@ -62,7 +59,7 @@ class RooflineResult(msgspec.Struct, frozen=True):
 
 def run(request: RooflineRequest) -> RooflineResult:
     if request.peaks_of:
-        return RooflineResult(peaks=_best(_peaks(request)))
+        return RooflineResult(peaks=best_products(request.peaks_of, request.threads))
     image = np.random.default_rng(0).integers(0, 256, (1, 3, *request.image_hw)).astype(np.float32)
     profile = _profile_openvino if request.engine == "openvino" else _profile_onnxruntime
     return RooflineResult(layers=tuple(profile(request, image)))
@@ -162,9 +159,6 @@ def _openvino_layer(node: Any, name: str, milliseconds: float) -> LayerTime:
     return LayerTime("Attention" if is_attention else op, name, dtype, 1, milliseconds, work)
 
 
-RT_INFO = ("layerType", "originalLayersNames", "runtimePrecision")
-
-
 def _static(port: Any) -> list[int]:
     shape = port.get_partial_shape()
     return list(shape.to_shape()) if shape.is_static else []
@@ -176,85 +170,6 @@ def attention_gflop(inputs: Sequence[Sequence[int]]) -> float:
     batch, heads, queries, depth = query
     keys = math.prod(key[-2:]) // depth
     return 4e-9 * batch * heads * queries * keys * depth
-
-
-def _peaks(request: RooflineRequest) -> Iterable[Peak]:
-    for engine in request.peaks_of:
-        for side in SIDES:
-            yield from (_openvino_peaks if engine == "openvino" else _onnxruntime_peaks)(side, request.threads)
-
-
-def _best(peaks: Iterable[Peak]) -> tuple[Peak, ...]:
-    best: dict[str, Peak] = {}
-    for one in peaks:
-        if one.dtype not in best or one.gflops > best[one.dtype].gflops:
-            best[one.dtype] = one
-    return tuple(best.values())
-
-
-def _reached(run_once: Callable[[], object], side: int) -> float:
-    """Return GFLOP/s of the fastest of many calls: what the machine can do, not what it does on average."""
-    run_once()
-    seconds: list[float] = []
-    until = time.perf_counter() + 0.6
-    while time.perf_counter() < until or len(seconds) < RUNS:
-        started = time.perf_counter()
-        run_once()
-        seconds.append(time.perf_counter() - started)
-    return 2e-9 * side**3 / min(seconds)
-
-
-def _onnxruntime_peaks(side: int, threads: int) -> Iterable[Peak]:
-    from onnx import TensorProto, helper, numpy_helper
-
-    ort = import_optional("onnxruntime", purpose="measuring products", extra="runtime")
-    settings = ort.SessionOptions()
-    settings.intra_op_num_threads = threads
-    random = np.random.default_rng(0)
-    for dtype, op, values, kind in (
-        ("fp32", "MatMul", random.standard_normal((side, side)).astype(np.float32), TensorProto.FLOAT),
-        ("int8", "MatMulInteger", random.integers(-127, 127, (side, side)).astype(np.int8), TensorProto.UINT8),
-    ):
-        out = TensorProto.FLOAT if dtype == "fp32" else TensorProto.INT32
-        graph = helper.make_graph(
-            [helper.make_node(op, ["x", "w"], ["y"])],
-            "product",
-            [helper.make_tensor_value_info("x", kind, [side, side])],
-            [helper.make_tensor_value_info("y", out, [side, side])],
-            [numpy_helper.from_array(values, "w")],
-        )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-        session = ort.InferenceSession(model.SerializeToString(), settings, providers=["CPUExecutionProvider"])
-        x = np.abs(values).astype(helper.tensor_dtype_to_np_dtype(kind))
-        what = f"{op} of {side} x {side} in onnxruntime"
-        yield Peak(dtype, _reached(partial(session.run, None, {"x": x}), side), what)
-
-
-def _openvino_peaks(side: int, threads: int) -> Iterable[Peak]:
-    openvino = import_openvino(purpose="measuring products", extra="runtime-openvino")
-    core = openvino.Core()
-    has = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    wanted = [("fp32", "f32"), *([("bf16", "bf16")] if "BF16" in has else []), ("int8", "f32")]
-    x = np.random.default_rng(0).standard_normal((side, side)).astype(np.float32)
-    for dtype, hint in wanted:
-        config = {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads}
-        compiled = core.compile_model(_product(openvino, x, integer=dtype == "int8"), "CPU", config)
-        infer = compiled.create_infer_request()
-        what = f"a product of {side} x {side} in OpenVINO"
-        yield Peak(dtype, _reached(partial(infer.infer, {0: x}, share_inputs=True), side), what)
-
-
-def _product(openvino: ModuleType, weights: Array, *, integer: bool) -> Any:
-    ops = openvino.opset13
-    x = ops.parameter(weights.shape, np.float32, name="x")
-    w = ops.constant(weights.T.copy())
-    if integer:
-        x_grid = (ops.constant(np.float32(value)) for value in (-4.0, 4.0, -4.0, 4.0))
-        w_grid = (ops.constant(np.float32(value)) for value in (-4.0, 4.0, -4.0, 4.0))
-        product = ops.matmul(ops.fake_quantize(x, *x_grid, 256), ops.fake_quantize(w, *w_grid, 255), False, True)
-    else:
-        product = ops.matmul(x, w, False, True)
-    return openvino.Model([product], [x])
 
 
 def main() -> None:

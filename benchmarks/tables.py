@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..verify.report_format import format_iou
 from .claims import Claim, claim, opening_median, peak_bytes
 from .grid import NONE, Grid, format_ms
-from .run_record import Entry, LayerTime, Roofline, Run
+from .run_record import Entry, Run
+from .sentences import machine_text
 from .waterfall import STEPS, chains
 
 
@@ -39,27 +40,6 @@ def full(one: Claim | None) -> str:
     if one.ratio is None or one.ratio_interval is None:
         return text
     return f"{text}, {one.ratio:.2f}x ({one.ratio_interval[0]:.2f} - {one.ratio_interval[1]:.2f})"
-
-
-def machine_text(run: Run) -> str:
-    one = run.machine
-    return f"{one.processor}, {one.cores} cores, {one.memory_gb} GB, {one.system} {one.architecture}" + (
-        f" ({', '.join(one.instructions)})" if one.instructions else ""
-    )
-
-
-def conditions(run: Run) -> tuple[str, ...]:
-    """Return sentences on how the run was made."""
-    asked = run.request
-    threads = f"{asked.threads} thread{'s' if asked.threads > 1 else ''}"
-    disturbance = run.disturbance.sentence()
-    return (
-        f"{threads}, at most {asked.rounds} rounds, turn by turn, each in a process of its own, after {asked.warmups} "
-        f"of each that do not count. {disturbance[0].upper()}{disturbance[1:]}",
-        f"The picture is {asked.picture}, {asked.picture_hw[1]}x{asked.picture_hw[0]}; everything mode asks a grid of "
-        f"{asked.points_per_side} x {asked.points_per_side} points, without limits."
-        + (" A quick run: fewer rounds, no torch.compile, no 64 prompts." if asked.quick else ""),
-    )
 
 
 def speed_grids(run: Run) -> tuple[Grid, ...]:
@@ -201,48 +181,3 @@ def ablation_grids(run: Run) -> tuple[Grid, ...]:
         for record in records
         if record.ablation
     )
-
-
-def roofline_text(run: Run, one: Roofline) -> str:
-    ideal = sum(1e3 * kind.gflop / peak.gflops for kind in one.kinds if (peak := run.peak(kind.dtype)))
-    return (
-        f"{one.gflop:.1f} GFLOP in {one.milliseconds:.0f} ms, {one.gflop / one.milliseconds * 1e3:.0f} GFLOP/s; at the "
-        f"best products' speed it would be {ideal:.0f} ms, {ideal / one.milliseconds:.0%} of what it takes."
-    )
-
-
-def peak_text(run: Run) -> str:
-    return "; ".join(f"{one.dtype}: {one.gflops:.0f} GFLOP/s, {one.what}" for one in run.peaks)
-
-
-def kinds_grid(run: Run, one: Roofline) -> Grid:
-    head = ("operation", "dtype", "calls", "ms", "of the time", "GFLOP", "GFLOP/s", "of the best product")
-    return Grid(f"{one.name}: by kind of operation", head, tuple(_layer_row(run, one, kind) for kind in one.kinds))
-
-
-def layers_grid(run: Run, one: Roofline) -> Grid:
-    head = ("layer", "dtype", "calls", "ms", "of the time", "GFLOP", "GFLOP/s", "of the best product")
-    return Grid(f"{one.name}: the longest layers", head, tuple(_layer_row(run, one, layer) for layer in one.layers))
-
-
-def _layer_row(run: Run, roofline: Roofline, one: LayerTime) -> tuple[str, ...]:
-    share = f"{one.milliseconds / roofline.milliseconds:.1%}"
-    start = (f"{one.op} {one.name}".strip(), one.dtype, str(one.calls), format_ms(one.milliseconds), share)
-    if not one.gflop:
-        return *start, NONE, NONE, NONE
-    peak = run.peak(one.dtype)
-    reached = NONE if peak is None else f"{one.gflops / peak.gflops:.0%}"
-    return *start, f"{one.gflop:.2f}", f"{one.gflops:.0f}", reached
-
-
-def options_text(entry: Entry) -> tuple[str, ...]:
-    """Return a sentence for each component: what its session says that it uses."""
-    said = []
-    for component, report in entry.engines.items():
-        options = ", ".join(f"{name}={value}" for name, value in report.options.items())
-        threads = "threads not told" if report.threads is None else f"{report.threads} threads"
-        said.append(
-            f"{component}: {report.engine} {report.version} on {report.device}, {report.compute_precision}, {threads}"
-            + (f", {options}" if options else "")
-        )
-    return tuple(said)

@@ -11,8 +11,9 @@ from sam_export.benchmarks.page import render_page
 from sam_export.benchmarks.page_plots import plot_size, plot_speed, plot_steps
 from sam_export.benchmarks.roofline import attention_gflop, gflop, layers_of_profile
 from sam_export.benchmarks.roofline_runs import by_kind
+from sam_export.benchmarks.roofline_tables import kinds_grid, roofline_text
 from sam_export.benchmarks.run_record import LayerTime
-from sam_export.benchmarks.tables import kinds_grid, roofline_text, step_grid
+from sam_export.benchmarks.tables import step_grid
 from sam_export.benchmarks.waterfall import chains
 from sam_export.search_record import AblationRow, SearchRecord, TryLimits
 
