@@ -9,9 +9,10 @@ from typing import Literal
 import numpy as np
 
 from ..contract import Array, FloatArray, MaskRule, Preprocessing
+from ..runtimes.decoder_feeds import decoder_feeds
 from ..runtimes.mask_choice import answering_tokens, best_multimask
 from ..runtimes.preprocess import PreparedImage
-from ..runtimes.prompts import Prompts, decoder_feeds
+from ..runtimes.prompts import Prompts
 from .ground_truth import TruthObject
 
 Role = Literal["stable", "harsh", "parity", "truth"]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
 from ..verification import Failed, Limits, Measurement, Passed, PromptScore, Summary, TensorScore, TruthScore
-from .report_format import format_error, format_iou, format_share, format_snr
+from .report_format import format_iou, format_share, format_snr
+from .report_measures import Row, groups_of, measure_rows
 from .report_plots import IouPlot, SnrPlot, plot_iou, plot_snr
 
 KindRole = Literal["stable", "harsh", "parity", "truth"]
@@ -29,21 +29,6 @@ class PromptKind:
     name: str
     role: KindRole
     count: int
-
-
-@dataclass(frozen=True)
-class Cell:
-    """`holds` is None where no limit applies."""
-
-    text: str
-    holds: bool | None = None
-
-
-@dataclass(frozen=True)
-class Row:
-    label: str
-    limit: str
-    cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True)
@@ -108,8 +93,8 @@ def view_candidate(verification: Passed | Failed, kinds: tuple[PromptKind, ...])
         evaluated=evaluated,
         caution=caution,
         figures=_figures(found, limits),
-        groups=_groups(found),
-        rows=_rows(found, limits),
+        groups=groups_of(found),
+        rows=measure_rows(found, limits),
         kinds=_kind_rows(found, kinds),
         tensors=_tensor_rows(found.tensors),
         iou_plot=_iou_plot(found, limits, kinds),
@@ -169,55 +154,6 @@ def _figures(found: Measurement, limits: Limits) -> tuple[Figure, ...]:
         least = min(score.snr_db for score in found.tensors)
         figures.append(Figure("Least encoder SNR", format_snr(least), "no limit", None))
     return tuple(figures)
-
-
-def _groups(found: Measurement) -> tuple[tuple[str, Summary], ...]:
-    named = (("Gated", found.stable), ("Harsh", found.harsh), ("Logits", found.parity))
-    return tuple((title, summary) for title, summary in named if summary is not None)
-
-
-def _rows(found: Measurement, limits: Limits) -> tuple[Row, ...]:
-    """One row per measure, one cell per group; limits hold for the gated group, the SNR's for the logits group."""
-
-    def row(
-        label: str,
-        value: Callable[[Summary], float],
-        text: Callable[[float], str],
-        limit: tuple[str, str, float] | None,
-    ) -> Row:
-        cells = []
-        for title, summary in _groups(found):
-            limited = limit is not None and limit[0] == title
-            holds = _holds(value(summary), limit[1], limit[2]) if limit is not None and limited else None
-            cells.append(Cell(text(value(summary)), holds))
-        shown = (
-            f"{limit[1]} {limit[2]:g}" if limit is not None and any(cell.holds is not None for cell in cells) else ""
-        )
-        return Row(label, shown, tuple(cells))
-
-    return (
-        row("Mean mask IoU", lambda one: one.mean_iou, format_iou, ("Gated", "≥", limits.mean_iou)),
-        row("5th percentile of mask IoU", lambda one: one.p5_iou, format_iou, None),
-        row("Worst mask IoU", lambda one: one.worst_iou, format_iou, ("Gated", "≥", limits.worst_iou)),
-        row("Mean boundary IoU", lambda one: one.mean_boundary_iou, format_iou, None),
-        row("Same mask chosen", lambda one: one.index_agreement, format_share, None),
-        row(
-            "Largest error of predicted IoU",
-            lambda one: one.max_iou_prediction_error,
-            format_error,
-            ("Gated" if found.weights_trained else "Logits", "≤", limits.iou_prediction_error),
-        ),
-        row(
-            "Least SNR of mask logits",
-            lambda one: one.min_logit_snr_db,
-            format_snr,
-            ("Logits", "≥", limits.logit_snr_db),
-        ),
-    )
-
-
-def _holds(value: float, sign: str, limit: float) -> bool:
-    return value >= limit if sign == "≥" else value <= limit
 
 
 def _kind_rows(found: Measurement, kinds: tuple[PromptKind, ...]) -> tuple[KindRow, ...]:
