@@ -23,8 +23,9 @@ from ..contract import Array, EngineOptions, ImageArray
 from ..manifest import read_manifest
 from ..models import SamModel, load
 from ..runtimes import Segmenter, open_bundle
+from ..runtimes.decoder_feeds import decoder_feeds
 from ..runtimes.preprocess import prepare_image
-from ..runtimes.prompts import check_prompts, decoder_feeds
+from ..runtimes.prompts import check_prompts
 from ..runtimes.timing import Samples, measure, paired_ratio
 from .peer_graphs import PLAIN
 from .peer_making import Source, default_folder, make_graphs

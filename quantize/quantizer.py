@@ -6,7 +6,6 @@ import copy
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,18 +14,17 @@ from ..errors import RequestError
 from ..models import Component
 from .calibration import Calibration
 from .gradients import Gradients
-from .grids import GROUP_SIZES, Grid, clipped_range, group_grid, group_size, range_grid, weight_grid
+from .grids import GROUP_SIZES, Grid, group_size
+from .layer_grids import inputs_grid, layer_weight_grid, split_grid, values_grid
 from .layers import (
-    ENLARGED,
     GroupedLayer,
     Quantizable,
     QuantizedLayer,
     SplitLayer,
-    is_depthwise,
     is_splittable,
     quantizable_layers,
 )
-from .observe import LayerObservation, TensorRange, count_values, observe
+from .observe import LayerObservation, count_values, observe
 from .palettize import PALETTES, Palette, PalettizedLayer, palettize, require_palettizable
 from .plan import WEIGHT_BITS, ComponentPlan, LayerPlan, Ranges, Rounding, Weights
 from .rounding import round_gptq
@@ -131,10 +129,10 @@ class Quantizer:
         rounded.weight = nn.Parameter(weight, requires_grad=False)
         if isinstance(rounded, nn.Linear) and wanted.weights == "int4":
             return GroupedLayer(rounded, grid)
-        inputs = _inputs_grid(layer, wanted, plan, seen)
-        outputs = _values_grid(seen.outputs, plan, per_channel=False) if wanted.outputs != "float" else None
+        inputs = inputs_grid(layer, wanted, plan, seen)
+        outputs = values_grid(seen.outputs, plan, per_channel=False) if wanted.outputs != "float" else None
         if wanted.inputs == "split":
-            return _split(QuantizedLayer(rounded, grid, divisor=divisor), layer, wanted, _split_grid(seen.inputs, plan))
+            return _split(QuantizedLayer(rounded, grid, divisor=divisor), layer, wanted, split_grid(seen.inputs, plan))
         return QuantizedLayer(rounded, grid, inputs, outputs, divisor)
 
     def _palettized(
@@ -158,16 +156,9 @@ class Quantizer:
     ) -> tuple[Grid, Tensor]:
         key = _remembered(layer, wanted, rounding)
         if key not in self._rounded:
-            grid = _weight_grid(layer, wanted)
+            grid = layer_weight_grid(layer, wanted)
             self._rounded[key] = grid, _rounded_weight(layer.weight, grid, rounding, seen)
         return self._rounded[key]
-
-
-def _weight_grid(layer: Quantizable, wanted: LayerPlan) -> Grid:
-    """Return the grid of each output channel, or with 4 bits of each group of inputs."""
-    if wanted.weights != "int4":
-        return weight_grid(layer.weight, WEIGHT_BITS[wanted.weights])
-    return group_grid(layer.weight.detach())
 
 
 def _remembered(layer: Quantizable, wanted: LayerPlan, rounding: Rounding) -> Remembered:
@@ -220,20 +211,6 @@ def _spread(lost: Tensor, seen: LayerObservation) -> Tensor:
     return ((lost @ second) * lost).sum(1) - (lost @ first).square()
 
 
-def _inputs_grid(
-    layer: Quantizable, wanted: LayerPlan, plan: ComponentPlan, seen: LayerObservation
-) -> Grid | Literal["dynamic"] | None:
-    match wanted.inputs:
-        case "float":
-            return None
-        case "dynamic":
-            return "dynamic"
-        case "split":
-            return None
-        case "uint8":
-            return _values_grid(seen.inputs, plan, per_channel=is_depthwise(layer))
-
-
 def _split(rounded: QuantizedLayer, layer: Quantizable, wanted: LayerPlan, inputs: Grid) -> SplitLayer:
     if not is_splittable(layer):
         raise RequestError(
@@ -242,23 +219,3 @@ def _split(rounded: QuantizedLayer, layer: Quantizable, wanted: LayerPlan, input
         )
     weight = rounded.weight if rounded.convolution is not None else rounded.weight.t()
     return SplitLayer(rounded, layer.weight.detach() - weight, inputs)
-
-
-def _split_grid(seen: TensorRange, plan: ComponentPlan) -> Grid:
-    """Return the grid of a range that has room for what is lost, enlarged, on both sides of zero."""
-    low, high = _clipped(seen, plan)
-    room = (high - low) / 255 * (ENLARGED / 2 + 1)
-    return range_grid(torch.tensor(min(low, -room)), torch.tensor(max(high, room)))
-
-
-def _values_grid(seen: TensorRange, plan: ComponentPlan, *, per_channel: bool) -> Grid:
-    if per_channel:
-        return range_grid(seen.channel_low, seen.channel_high, axis=1)
-    # Histograms are of inputs as they were; a smoothed range has no outliers left to clip.
-    low, high = _clipped(seen, plan)
-    return range_grid(torch.tensor(low), torch.tensor(high))
-
-
-def _clipped(seen: TensorRange, plan: ComponentPlan) -> tuple[float, float]:
-    counts = seen.weighted if plan.ranges == "mask" else seen.counts
-    return clipped_range(counts, seen.low, seen.high, plan.ranges if counts.any() else "minmax")

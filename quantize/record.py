@@ -9,8 +9,8 @@ from ..contract import ComponentName, EngineReport
 from ..search_record import FLOAT32, SPLIT, GroupHarm, SearchPoint, SearchRecord, TryLimits
 from ..verification import Limits
 from .groups import group_name
-from .search import MARGIN, Prefer, SearchState, Try, passes
 from .trial import Score
+from .tries import MARGIN, Prefer, SearchState, Try, passes
 
 
 def search_record(

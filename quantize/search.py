@@ -15,16 +15,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from ..errors import NotVerifiableError
 from ..models import Component
-from ..search_record import SPLIT
 from ..verification import Limits
 from .describe import resolved_recipe
 from .gradients import Gradients
@@ -34,38 +32,14 @@ from .plan import ComponentPlan
 from .quantizer import Quantizer
 from .sensitivity import expected_harm
 from .trial import Bench, Noise, Score
+from .tries import Prefer, SearchState, Try, by_worth, cost, passes
 
-Prefer = Literal["speed", "size", "accuracy"]
 Progress = Callable[[str, int, int], None]
 
-# What a try must be better by than the gate asks, in shares of what the gate lets go: 0.985 and 0.925 at 8 bits.
-MARGIN = 0.25
-# What latencies are not told apart by, in shares of the float graph's: the same plan came out 0.39 and 0.44 in one run.
-LEAST_LATENCY = 0.02
 # Groups below it are not weighed by themselves, in shares of the harm expected of all.
 LEAST_HARM = 0.01
 # What a plan scores that no engine runs.
 NOTHING = Score(0.0, 0.0, 0.0, 0.0, None, 0)
-
-
-@dataclass(frozen=True)
-class Try:
-    """A plan and what it reached; `without`: the levels that it lifts layers to, those of most worth first."""
-
-    plan: ComponentPlan
-    without: tuple[str, ...]
-    score: Score
-
-
-@dataclass(frozen=True)
-class SearchState:
-    """All that was measured. `key` names the request that it holds for. `harm`: of each group, as expected by the
-    masks' gradients. `alone`: with one level by itself; under "" with all in 8 bits."""
-
-    key: str
-    harm: dict[str, float] = field(default_factory=dict)
-    alone: dict[str, Noise] = field(default_factory=dict)
-    tries: tuple[Try, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,58 +191,3 @@ class Search:
     def _show(self, stage: str, done: int, total: int) -> None:
         if self.progress is not None:
             self.progress(f"{self.bench.component}: {stage}", done, total)
-
-
-def by_worth(state: SearchState) -> tuple[str, ...]:
-    """Return the levels by how much noise goes for the time that comes, most first.
-
-    A group's higher level follows its lower one for what it brings beyond it; where that is more than the lower one
-    brings by its own time, the lower one is passed over.
-    """
-    whole = state.alone[""]
-    worths: dict[str, float] = {}
-    for name in (name for name in state.alone if name):
-        lower = state.alone.get(SPLIT + name)
-        worths[name] = _worth(state.alone[name], whole)
-        if lower is not None and (beyond := _worth(state.alone[name], lower)) <= worths[SPLIT + name]:
-            worths[name] = beyond
-        elif lower is not None:
-            del worths[SPLIT + name]
-    return tuple(sorted(worths, key=lambda name: worths[name], reverse=True))
-
-
-def _worth(one: Noise, instead: Noise) -> float:
-    """Return the noise that goes by the time that comes."""
-    return max(instead.power - one.power, 0.0) / max((one.latency or 0.0) - (instead.latency or 0.0), LEAST_LATENCY)
-
-
-def passes(score: Score, limits: Limits) -> bool:
-    """Whether a try is within the limits on the search set, with a margin for pictures that it was not chosen on."""
-    lost_mean, lost_worst = (1 - limits.mean_iou) * (1 - MARGIN), (1 - limits.worst_iou) * (1 - MARGIN)
-    return score.stable_mean >= 1 - lost_mean and score.stable_worst >= 1 - lost_worst
-
-
-def cost(score: Score) -> float:
-    """Return what is least for the fastest try; where nothing can be timed, the smallest is taken for it."""
-    return float(score.bytes) if score.latency is None else score.latency
-
-
-def choose(state: SearchState, limits: Limits, prefer: Prefer, subject: str) -> Try:
-    """Return the try that is best in the way preferred among those that pass.
-
-    Raises:
-        NotVerifiableError: none passes; the text says how near the best came.
-    """
-    passing = [one for one in state.tries if passes(one.score, limits)]
-    if not passing:
-        best = max((one.score.stable_mean for one in state.tries), default=0.0)
-        raise NotVerifiableError(
-            f"{subject}: none of {len(state.tries)} tries passes on the search set (best stable mean mask IoU "
-            f"{best:.4f}, wanted {limits.mean_iou:g} with a margin); try --precision w8, or a larger time budget"
-        )
-    keys: Mapping[Prefer, Callable[[Try], float]] = {
-        "speed": lambda one: cost(one.score),
-        "size": lambda one: one.score.bytes,
-        "accuracy": lambda one: -one.score.harsh_mean,
-    }
-    return min(passing, key=keys[prefer])

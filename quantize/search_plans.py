@@ -22,9 +22,10 @@ from .describe import share_in_bits
 from .plan import ComponentPlan
 from .recipes import FLOAT_OF_TARGET, start_plan
 from .record import search_record
-from .search import Search, choose
+from .search import Search
 from .task import Task, hashes
 from .trial import Bench
+from .tries import choose
 
 # What a precision promises, in shares of a component's parameters in at most 8 bits.
 LEAST_SHARE: Mapping[str, float] = {"int8": 0.9}

@@ -17,7 +17,7 @@ from .gradients import Gradients, mask_gradients
 from .plan import QuantizationPlan
 from .quantizer import Quantizer
 from .recipes import QUANTIZED_PRECISIONS
-from .search import Prefer
+from .tries import Prefer
 
 Progress = Callable[[str, int, int], None]
 

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from ..contract import Array, EngineReport, FloatArray, ImageArray, MaskRule, Preprocessing, Session
 from ..errors import ContractError, RequestError
+from .decoder_feeds import decoder_feeds
 from .images import image_array
 from .mask_choice import answering_tokens, fed_back
 from .postprocess import masks_in_picture, upsample
 from .preprocess import PreparedImage, prepare_image
-from .prompts import Prompts, decoder_feeds
+from .prompts import Prompts
 from .selftest import engine_name
 
 if TYPE_CHECKING:

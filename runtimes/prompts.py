@@ -1,4 +1,4 @@
-"""Prompts in pixels of the picture, checked, and turned into what the mask decoder is fed.
+"""Prompts in pixels of the picture, checked.
 
 Coordinates run from 0 to the picture's width and height, both included: a box may touch every border. Nothing is
 clipped. A point outside is an error; a box may reach one pixel outside, since detectors round so, and goes to the
@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..contract import Array, FloatArray, MaskRule, PointLabel, Preprocessing
+from ..contract import Array, FloatArray, MaskRule, PointLabel
 from ..errors import RequestError
-from .preprocess import to_prompt_frame
 
 BOX_OVERHANG = 1.0
 # Beyond all that a person clicks; each point costs the decoder as much memory as a mask.
@@ -109,56 +108,6 @@ def check_prompts(
     prompts = Prompts(points, labels, corners, mask)
     _check_slots(prompts, rule)
     return prompts
-
-
-def decoder_feeds(
-    prompts: Prompts, original_hw: tuple[int, int], pre: Preprocessing, rule: MaskRule
-) -> dict[str, Array]:
-    """Return what the mask decoder takes beside the encoder's outputs, all float32.
-
-    Points come first, then the two corners of the box, then the padding points that `rule` asks for. Source:
-    `PromptEncoder` (facebookresearch/segment-anything), which pads only where there is no box.
-
-    Shapes:
-        point_coords    [B, N', 2]    pixels of the prompt frame
-        point_labels    [B, N']       `PointLabel` codes
-        mask_input      [B, 1, h, w]  zeros where no mask is given; absent where the decoder takes none
-        has_mask_input  [B]           1 or 0; likewise
-    """
-    coords, labels = _labelled_points(prompts)
-    in_frame = to_prompt_frame(coords, original_hw, pre)
-    batch, count = labels.shape
-    padding = _padding_points(count, rule, boxed=prompts.boxes is not None)
-    feeds: dict[str, Array] = {
-        "point_coords": np.concatenate([in_frame, np.zeros((batch, padding, 2), np.float32)], axis=1),
-        "point_labels": np.pad(labels, ((0, 0), (0, padding)), constant_values=PointLabel.PADDING).astype(np.float32),
-    }
-    if rule.takes_mask:
-        given = prompts.mask_input is not None
-        feeds["mask_input"] = (
-            np.zeros((batch, 1, *rule.mask_hw), np.float32) if prompts.mask_input is None else prompts.mask_input
-        )
-        feeds["has_mask_input"] = np.full(batch, float(given), np.float32)
-    return feeds
-
-
-def _padding_points(count: int, rule: MaskRule, *, boxed: bool) -> int:
-    """Return how many padding points follow `count` points."""
-    if rule.point_slots is not None:
-        return rule.point_slots - count
-    return 1 if rule.padding_point == "always" or not boxed else 0
-
-
-def _labelled_points(prompts: Prompts) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return points and box corners as one list a prompt: coordinates [B, N', 2] and labels [B, N']."""
-    coords, labels = [], []
-    if prompts.point_coords is not None and prompts.point_labels is not None:
-        coords.append(prompts.point_coords)
-        labels.append(prompts.point_labels)
-    if prompts.boxes is not None:
-        coords.append(prompts.boxes.reshape(-1, 2, 2))
-        labels.append(np.tile(np.array(BOX_LABELS, np.int64), (len(prompts.boxes), 1)))
-    return np.concatenate(coords, axis=1), np.concatenate(labels, axis=1)
 
 
 def _several(box: ArrayLike) -> bool:

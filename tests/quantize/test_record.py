@@ -9,8 +9,8 @@ import pytest
 from sam_export.contract import EngineReport
 from sam_export.quantize.plan import ComponentPlan, LayerPlan
 from sam_export.quantize.record import search_record
-from sam_export.quantize.search import SearchState, Try, passes
 from sam_export.quantize.trial import Score
+from sam_export.quantize.tries import SearchState, Try, passes
 from sam_export.search_record import SearchRecord, decode_records, encode_records
 from sam_export.verification import Limits
 

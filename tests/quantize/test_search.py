@@ -22,17 +22,9 @@ from sam_export.quantize.calibration import Calibration
 from sam_export.quantize.levels import left_out
 from sam_export.quantize.plan import ComponentPlan, LayerPlan
 from sam_export.quantize.quantizer import Quantizer
-from sam_export.quantize.search import (
-    LEAST_LATENCY,
-    MARGIN,
-    Search,
-    SearchState,
-    Try,
-    by_worth,
-    choose,
-    passes,
-)
+from sam_export.quantize.search import Search
 from sam_export.quantize.trial import Noise, Score
+from sam_export.quantize.tries import LEAST_LATENCY, MARGIN, SearchState, Try, by_worth, choose, passes
 from sam_export.verification import Limits
 from sam_export.verify.pictures import picture_set
 

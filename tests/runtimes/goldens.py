@@ -14,10 +14,11 @@ from pycocotools import mask as coco_mask
 
 from sam_export.contract import MaskRule, Normalisation, Preprocessing, Recipe, StabilityFallback
 from sam_export.manifest import SCHEMA_VERSION, FileEntry, Manifest, ModelCard, SelfTest, SelfTestCase
+from sam_export.runtimes.decoder_feeds import decoder_feeds
 from sam_export.runtimes.mask_choice import answering_tokens, fed_back
 from sam_export.runtimes.postprocess import upsample
 from sam_export.runtimes.preprocess import prepare_image, to_prompt_frame
-from sam_export.runtimes.prompts import decoder_feeds, one_prompt
+from sam_export.runtimes.prompts import one_prompt
 
 from . import geometric_model
 

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 
 from sam_export.contract import Array, PointLabel
 from sam_export.errors import RequestError
-from sam_export.runtimes.prompts import check_prompts, decoder_feeds, one_prompt
+from sam_export.runtimes.decoder_feeds import decoder_feeds
+from sam_export.runtimes.prompts import check_prompts, one_prompt
 
 from .geometric_model import CELLS, MASK_RULE, PREPROCESSING
 
