@@ -15,16 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from .components import CellPositions
+from .decoder_config import DecoderConfig
 from .engine_attention import with_engine_attention
-from .sam import (
-    Attention,
-    DecoderConfig,
-    PositionEncoding,
-    PromptEncoder,
-    TwoWayTransformer,
-    before_prompts,
-    masks_of,
-)
+from .sam import PositionEncoding, PromptEncoder, before_prompts, masks_of
+from .transformer import Attention, TwoWayTransformer
 
 # What upstream fills prompts up with, in pixels of the prompt frame.
 PADDING_COORDINATE = -1.0

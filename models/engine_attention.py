@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .engine_layers import linear
 from .layers import Migration
-from .sam import Attention, MlpBlock, TwoWayTransformer
+from .transformer import Attention, MlpBlock, TwoWayTransformer
 
 Decoder = TypeVar("Decoder", bound=nn.Module)
 

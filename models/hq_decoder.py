@@ -8,8 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .decoder_config import DecoderConfig
 from .layers import LayerNorm2d, Mlp
-from .sam import DecoderConfig, MaskDecoder, before_prompts
+from .sam import MaskDecoder, before_prompts
 
 
 class HqMaskDecoder(MaskDecoder):

@@ -17,8 +17,8 @@ from torch import Size, Tensor
 from torch.nn import functional as F
 
 from ..errors import RequestError
+from .decoder_config import DecoderConfig
 from .efficientvit import EfficientVitConfig
-from .sam import DecoderConfig
 from .variants import Variant
 
 NAME = re.compile(r"(?P<published>.+)-(?P<size>\d+)px")

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from ..contract import GraphContract, TensorSpec
 from .components import CellPositions, Component, Migrations, image_encoder, mask_decoder, no_migrations
 from .contracts import decoder_contract, encoder_contract
+from .decoder_config import DecoderConfig
 from .engine_attention import with_engine_attention
 from .hiera import EngineHiera, Hiera, HieraConfig
 from .hiera import migrations as trunk_migrations
 from .plain import Features, PlainModel
-from .sam import DecoderConfig, PromptEncoder
+from .sam import PromptEncoder
 from .sam2_decoder import Sam2MaskDecoder
 from .sam2_encoder import Sam2EncoderComponent, Sam2ImageEncoder
 from .variants import Variant

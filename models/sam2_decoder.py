@@ -9,8 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .decoder_config import DecoderConfig
 from .layers import Mlp
-from .sam import DecoderConfig, MaskDecoder, TwoWayTransformer, before_prompts
+from .sam import MaskDecoder, before_prompts
+from .transformer import TwoWayTransformer
 
 
 class Sam2Transformer(TwoWayTransformer):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..contract import MaskRule, Normalisation, Preprocessing
-from .sam import DecoderConfig
+from .decoder_config import DecoderConfig
 from .sources import Source
 
 NOT_VERIFIED = "not checked against an independent implementation"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...contract import MaskRule, Normalisation, Preprocessing
-from ..sam import DecoderConfig
+from ..decoder_config import DecoderConfig
 from ..sources import UrlSource, WheelSource
 from ..tiny_vit import TinyVitConfig
 from ..variants import SAM_DECODER, SAM_MASK_RULE, SAM_PREPROCESSING, Variant

@@ -16,12 +16,12 @@ from sam_export.models.catalog.repvit_sam import EDGE_SAM, REPVIT_SAM
 from sam_export.models.catalog.sam2 import SAM2_1_HIERA_TINY
 from sam_export.models.catalog.tiny_vit_sam import LITE_MEDSAM
 from sam_export.models.catalog.vit_sam import SAM_VIT_B
+from sam_export.models.decoder_config import DecoderConfig
 from sam_export.models.efficient_sam import EfficientSamConfig
 from sam_export.models.efficientvit import EfficientVitConfig
 from sam_export.models.hiera import HieraConfig
 from sam_export.models.repvit import RepVitConfig
 from sam_export.models.repvit_sam import RepVitSamConfig
-from sam_export.models.sam import DecoderConfig
 from sam_export.models.tiny_vit import TinyVitConfig
 from sam_export.models.variants import Variant
 from sam_export.models.vit import VitConfig

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from sam_export.contract import PointLabel
 from sam_export.models import FAMILIES, VARIANTS, Component, Variant
+from sam_export.models.decoder_config import DecoderConfig
 from sam_export.models.efficient_sam import EfficientSamConfig
-from sam_export.models.sam import DecoderConfig
 
 from .wheel_source import importable, randomise, unpack
 

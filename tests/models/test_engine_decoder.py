@@ -7,9 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from sam_export.models.components import MaskDecoderComponent
+from sam_export.models.decoder_config import DecoderConfig
 from sam_export.models.engine_attention import CellsToTokens, TokensToCells
 from sam_export.models.engine_decoder import in_place, out_of_place
-from sam_export.models.sam import Attention, DecoderConfig, MaskDecoder, PromptEncoder
+from sam_export.models.sam import MaskDecoder, PromptEncoder
+from sam_export.models.transformer import Attention
 
 from .wheel_source import randomise
 

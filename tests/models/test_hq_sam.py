@@ -25,7 +25,7 @@ from transformers import (
 
 from sam_export.models import FAMILIES, SamModel, Variant, components
 from sam_export.models.catalog.hq_sam import ROWS, SAM_HQ_VIT_B, SAM_HQ_VIT_TINY
-from sam_export.models.sam import DecoderConfig
+from sam_export.models.decoder_config import DecoderConfig
 from sam_export.models.vit import VitConfig
 
 from .prompt_cases import PromptCase, prompt_cases

@@ -14,7 +14,7 @@ from sam_export.models import FAMILIES, Component, Variant, components, vit_sam
 from sam_export.models import SamModel as OurModel
 from sam_export.models.catalog.vit_sam import ROWS, SAM_VIT_B
 from sam_export.models.components import normaliser
-from sam_export.models.sam import DecoderConfig
+from sam_export.models.decoder_config import DecoderConfig
 from sam_export.models.vit import VitConfig
 
 from .prompt_cases import PromptCase, prompt_cases
