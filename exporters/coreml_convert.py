@@ -17,13 +17,14 @@ import torch
 from torch.export import Dim, ExportedProgram
 
 from ..contract import GraphContract, TensorSpec
-from ..errors import ConversionError, UnsupportedError
+from ..errors import ConversionError, UnsupportedError, one_line
 from ..models.components import Component
 from . import coreml_attention as _attention  # noqa: F401  # registers itself with coremltools
 from . import coreml_gelu as _gelu  # noqa: F401  # likewise
 from .coreml_passes import Fp16Selector, pass_pipeline
 from .coreml_quiet import quiet_conversion
 from .coreml_rounding import require_ios
+from .tool import TRY_PINNED
 
 # Core ML wants a bound for every flexible size. 64 prompts are what SAM's own mask generator decodes at once.
 LARGEST_SIZE = {"B": 64, "N": 256}
@@ -51,10 +52,9 @@ def convert(component: Component, precision: str, minimum_ios: int) -> ct.models
         except Exception as exc:  # torch and coremltools raise about anything
             # Their frames hold the model and a temporary folder, which would outlive this call with the error.
             traceback.clear_frames(exc.__traceback__)
-            reason = " ".join(str(exc).split())[:300]
             raise ConversionError(
                 f"{component.contract.component} coreml {precision}: conversion for iOS {minimum_ios} failed with "
-                f"{type(exc).__name__}: {reason}; install the versions in constraints.txt and try again"
+                f"{type(exc).__name__}: {one_line(exc)}; {TRY_PINNED}"
             ) from exc
 
 

@@ -15,6 +15,7 @@ from ..contract import GraphContract, TensorSpec
 from ..errors import ContractError, ConversionError
 from .coreml_convert import LARGEST_SIZE, is_image
 from .coreml_passes import PERIODIC_OPS
+from .tool import TRY_PINNED
 
 DATA_DEPENDENT_OPS = frozenset(
     {
@@ -121,11 +122,15 @@ def check_interface(label: str, spec: Any, contract: GraphContract) -> None:
     ):
         names = [feature.name for feature in found]
         if names != [tensor.name for tensor in wanted]:
-            raise ContractError(f"{label}: {side} are {names}, the contract says {[tensor.name for tensor in wanted]}")
+            raise ContractError(
+                f"{label}: {side} are {names}, the contract says {[tensor.name for tensor in wanted]}; {TRY_PINNED}"
+            )
         for tensor, feature in zip(wanted, found, strict=True):
             expected = _expected(tensor, is_input=side == "inputs")
             if describe(feature) != expected:
-                raise ContractError(f"{label}: {tensor.name} is {describe(feature)}, the contract says {expected}")
+                raise ContractError(
+                    f"{label}: {tensor.name} is {describe(feature)}, the contract says {expected}; {TRY_PINNED}"
+                )
 
 
 def _expected(tensor: TensorSpec, *, is_input: bool) -> str:

@@ -9,7 +9,8 @@ import onnx
 import onnx_ir as ir
 
 from ..contract import GraphContract, TensorSpec
-from ..errors import ContractError, ConversionError
+from ..errors import ContractError, ConversionError, one_line
+from .tool import TRY_PINNED
 
 IR_VERSION = 8  # the oldest that opset 17 is valid in
 STANDARD = frozenset({""})
@@ -31,7 +32,8 @@ def check_types(model: ir.Model) -> None:
     untyped = [output.name for node in model.graph for output in node.outputs if output.dtype is None]
     if untyped:
         raise ConversionError(
-            f"{model.graph.name}: shape inference left {len(untyped)} values without a type, the first {untyped[0]!r}"
+            f"{model.graph.name}: shape inference left {len(untyped)} values without a type, the first {untyped[0]!r}; "
+            f"{TRY_PINNED}"
         )
 
 
@@ -42,7 +44,7 @@ def check_tensors(model: ir.Model, contract: GraphContract) -> None:
     if found != wanted:
         raise ContractError(
             f"{contract.component} onnx: tensors are {found[0]} -> {found[1]}, "
-            f"the contract says {wanted[0]} -> {wanted[1]}"
+            f"the contract says {wanted[0]} -> {wanted[1]}; {TRY_PINNED}"
         )
 
 
@@ -51,7 +53,7 @@ def check_file(path: Path) -> None:
     try:
         onnx.checker.check_model(str(path), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as exc:
-        raise ConversionError(f"{path.name}: not a valid ONNX graph ({exc})") from exc
+        raise ConversionError(f"{path.name}: not a valid ONNX graph ({one_line(exc)}); {TRY_PINNED}") from exc
 
 
 def _described(specs: tuple[TensorSpec, ...]) -> list[str]:

@@ -20,8 +20,9 @@ import onnx
 import onnx_ir as ir
 import torch
 
-from ..errors import ConversionError
+from ..errors import ConversionError, one_line
 from ..models.components import LARGE_BYTES, weights_bytes
+from .tool import TRY_PINNED
 
 if TYPE_CHECKING:
     from ..models.components import Component
@@ -93,4 +94,6 @@ def _trace_into(component: Component, destination: io.BytesIO | str) -> None:
                 dynamo=False,
             )
     except Exception as exc:  # the exporter raises RuntimeError, TypeError, its own OnnxExporterError and more
-        raise ConversionError(f"{contract.component}: torch could not trace it to ONNX ({exc})") from exc
+        raise ConversionError(
+            f"{contract.component}: torch could not trace it to ONNX ({one_line(exc)}); {TRY_PINNED}"
+        ) from exc

@@ -18,10 +18,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..contract import Graph, LayerChoice, Recipe
-from ..errors import ConversionError, OutputError
+from ..errors import ConversionError, OutputError, one_line
 from ..optional import import_openvino
 from .target import ExportOptions
-from .tool import TOOL, tool_version, weights_facts
+from .tool import TOOL, TRY_PINNED, tool_version, weights_facts
 
 if TYPE_CHECKING:
     from ..models.components import Component
@@ -110,7 +110,7 @@ def _convert(openvino: ModuleType, component: Component) -> Any:
         simplify(openvino, model)
     except RuntimeError as exc:
         raise ConversionError(
-            f"{component.contract.component} openvino: cannot convert its ONNX graph ({exc})"
+            f"{component.contract.component} openvino: cannot convert its ONNX graph ({one_line(exc)}); {TRY_PINNED}"
         ) from exc
     name_by_position(model)
     if dynamic:
@@ -162,8 +162,9 @@ def _save(openvino: ModuleType, model: Any, path: Path, *, compress_to_fp16: boo
     try:
         openvino.save_model(model, path, compress_to_fp16=compress_to_fp16)
     except RuntimeError as exc:
-        reason = " ".join(str(exc).split())[:200]
-        raise OutputError(f"{path}: cannot be written ({reason}); free space, or set TMPDIR to another disk") from exc
+        raise OutputError(
+            f"{path}: cannot be written ({one_line(exc)}); free space, or set TMPDIR to another disk"
+        ) from exc
 
 
 def _tensor(openvino: ModuleType, content: bytes) -> Any:

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 TOOL = "sam-export"
 
+# What to do where a converter does what it did not do with the versions that this project is tested with.
+TRY_PINNED = "install the versions in constraints.txt and try again"
+
 
 def tool_version() -> str:
     return importlib.metadata.version(TOOL)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..contract import Array, EngineOptions, GraphContract, TensorSpec
-from ..errors import BundleError, ContractError, RequestError
+from ..errors import BundleError, ContractError, RequestError, one_line
 
 
 @dataclass(frozen=True)
@@ -111,11 +111,6 @@ def running(subject: str) -> Iterator[None]:
         yield
     except Exception as exc:  # engines raise types of their own, and about anything on a hostile graph
         raise ContractError(f"{subject}: the graph fails on this input ({one_line(exc)}); export it again") from exc
-
-
-def one_line(exc: Exception) -> str:
-    """Return what another program's exception says, in one line of at most 300 signs."""
-    return " ".join(str(exc).split())[:300] or type(exc).__name__
 
 
 def _text(shape: Sequence[int | str | None]) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from ..contract import Array, EngineOptions, EngineReport, GraphContract
-from ..errors import BundleError, RequestError, UnsupportedError
+from ..errors import BundleError, RequestError, UnsupportedError, one_line
 from ..optional import import_coremltools
 from .contract_checks import check_feeds, check_options
 from .soundness import require_sound_package
@@ -167,8 +167,8 @@ def _load(path: Path, units: str) -> Any:
     require_sound_package(path)
     try:
         return coremltools.models.MLModel(str(path), compute_units=coremltools.ComputeUnit[units])
-    except Exception as exc:
-        raise BundleError(f"{path}: Core ML cannot load it ({exc}); export it again") from exc
+    except Exception as exc:  # coremltools raises RuntimeError, ValueError and what protobuf raises
+        raise BundleError(f"{path}: Core ML cannot load it ({one_line(exc)}); export it again") from exc
 
 
 def _report(model: Any) -> EngineReport:

@@ -43,7 +43,7 @@ def read_embedding(path: Path) -> Embedding:
     try:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
-            raise EmbeddingError(f"{path}: {size} bytes, an encoded picture has at most {MAX_FILE_BYTES}")
+            raise EmbeddingError(f"{path}: {size} bytes, at most {MAX_FILE_BYTES}; encode the picture again")
         data = path.read_bytes()
     except OSError as exc:
         raise _unreadable(path, exc) from exc

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ..contract import Array, ImageArray
-from ..errors import ImageError, ImageFormatError, ImageSizeError, RequestError
+from ..errors import ImageError, ImageFormatError, ImageSizeError, RequestError, one_line
 
 # At 3 bytes a pixel 300 MB, and as much again for every full-size float mask.
 MAX_PIXELS = 100_000_000
@@ -152,7 +152,7 @@ def _decoding(name: str) -> Iterator[None]:
     except ImageError:
         raise
     except Exception as exc:  # a decoder that meets hostile bytes may raise anything
-        detail = " ".join(str(exc).split())[:200] or type(exc).__name__
+        detail = one_line(exc)
         raise ImageError(f"{name}: damaged or cut short ({detail}); save or copy the picture again") from exc
 
 

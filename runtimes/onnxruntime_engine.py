@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from ..contract import Array, EngineOptions, EngineReport, GraphContract
-from ..errors import BundleError, UnsupportedError
+from ..errors import BundleError, UnsupportedError, one_line
 from ..optional import import_optional
 from .contract_checks import (
     GraphTensor,
@@ -23,7 +23,6 @@ from .contract_checks import (
     check_graph,
     check_options,
     check_results,
-    one_line,
     require_file,
     running,
 )
@@ -139,7 +138,8 @@ def _open(ort: ModuleType, path: Path, options: EngineOptions, provider: str) ->
         session = ort.InferenceSession(str(path), settings, providers=[provider])
     except (state.NotImplemented, state.EPFail) as exc:
         raise UnsupportedError(
-            f"{path}: onnxruntime {ort.__version__} cannot run this graph on {provider} ({one_line(exc)})"
+            f"{path}: onnxruntime {ort.__version__} cannot run this graph on {provider} ({one_line(exc)}); "
+            "choose another provider, or update onnxruntime"
         ) from exc
     except (
         state.InvalidProtobuf,

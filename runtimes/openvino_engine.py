@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..contract import Array, EngineOptions, EngineReport, GraphContract
-from ..errors import BundleError, UnsupportedError
+from ..errors import BundleError, UnsupportedError, one_line
 from ..optional import import_openvino
 from .contract_checks import (
     GraphTensor,
@@ -23,7 +23,6 @@ from .contract_checks import (
     check_graph,
     check_options,
     check_results,
-    one_line,
     require_file,
     running,
 )
@@ -140,7 +139,10 @@ def _compile(core: Any, path: Path, model: Any, device: str, options: EngineOpti
     try:
         return core.compile_model(model, device, config)
     except RuntimeError as exc:
-        raise UnsupportedError(f"{path}: openvino cannot compile this graph for {device} ({one_line(exc)})") from exc
+        raise UnsupportedError(
+            f"{path}: openvino cannot compile this graph for {device} ({one_line(exc)}); "
+            "choose another device, or update openvino"
+        ) from exc
 
 
 def _tensors(ports: Sequence[Any]) -> list[GraphTensor]:

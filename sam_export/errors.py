@@ -24,6 +24,13 @@ A message names the subject, what was given or measured, what is allowed, and th
 
 from __future__ import annotations
 
+LONGEST_REASON = 300
+
+
+def one_line(exc: Exception) -> str:
+    """Return what another package's exception says, short enough to stand within a message."""
+    return " ".join(str(exc).split())[:LONGEST_REASON] or type(exc).__name__
+
 
 class SamExportError(Exception):
     """Base of all errors; its text is fit to be shown to a user as it is."""

@@ -10,6 +10,7 @@ from operator import attrgetter
 import numpy as np
 
 from ..contract import COMPONENT_NAMES, Array, ComponentName, Graph
+from ..errors import one_line
 from ..models import Component
 from ..verification import Failed, PromptScore
 from .gate import Sessions, decode, encode, masks_in_picture, scored_cases
@@ -110,5 +111,4 @@ def _layers(alone: Alone, graph: Graph, part: Component, feeds: Mapping[str, Arr
         return describe(layer_scores(graph, part, own), alone.label, min(alone.logit_snr_db, alone.iou_snr_db))
     except Exception as exc:
         # Taking a graph apart is a help: whatever goes wrong there must not hide that the gate failed, and why.
-        reason = " ".join(f"{type(exc).__name__}: {exc}".split())[:200]
-        return f"the {alone.label}'s layers cannot be told apart ({reason})"
+        return f"the {alone.label}'s layers cannot be told apart ({type(exc).__name__}: {one_line(exc)})"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..contract import Array, ComponentName, FloatArray, Session
-from ..errors import ContractError, ConversionError, SamExportError
+from ..errors import ContractError, ConversionError, SamExportError, one_line
 from ..runtimes.postprocess import upsample
 from ..verification import Failed, Limits, Measurement, Passed, PromptScore, Summary, TensorScore, TruthScore
 from .ground_truth_scores import summarise_truth, truth_score
@@ -214,13 +214,9 @@ def _run(sessions: Sessions, component: ComponentName, feeds: Mapping[str, Array
         # Engines raise types of their own, often plain RuntimeError; what they share is that the graph did not run.
         engine = sessions[component].report.engine
         raise ConversionError(
-            f"{component} on {engine}: failed on picture {picture!r} ({_one_line(exc)}); "
+            f"{component} on {engine}: failed on picture {picture!r} ({type(exc).__name__}: {one_line(exc)}); "
             "export again, or try another precision or engine version"
         ) from exc
-
-
-def _one_line(exc: Exception) -> str:
-    return " ".join(f"{type(exc).__name__}: {exc}".split())[:300]
 
 
 def _output(outputs: Mapping[str, Array], name: str, shape: tuple[int, ...], component: ComponentName) -> FloatArray:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..errors import GroundTruthError
+from ..errors import GroundTruthError, one_line
 from .ground_truth import PictureTruth, as_object, choose
 
 FOLDER = "masks"
@@ -89,7 +89,7 @@ def _labels(image: Image.Image, path: Path) -> LabelMap:
     try:
         labels: LabelMap = np.array(image.convert("L") if image.mode == "1" else image)
     except Exception as exc:  # a decoder that meets hostile bytes may raise anything
-        detail = " ".join(str(exc).split())[:200] or type(exc).__name__
+        detail = one_line(exc)
         raise GroundTruthError(f"{path}: damaged or cut short ({detail}); save or copy the mask again") from exc
     if image.mode == "P":
         labels[labels == VOID] = 0

@@ -69,7 +69,9 @@ class Chromium:
             )
         except OSError as exc:
             os.close(writing)
-            raise NotVerifiableError(f"{program}: cannot be started ({exc.strerror or exc})") from exc
+            raise NotVerifiableError(
+                f"{program}: cannot be started ({exc.strerror or exc}); install Chromium again"
+            ) from exc
         finally:
             os.close(reading)
         self._commands = os.fdopen(writing, "wb", buffering=0)
