@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from sam_export.contract import Array, GraphContract, PointLabel, Session
+from sam_export.contract import Array, Graph, GraphContract, PointLabel, Session
+from sam_export.exporters import export
 from sam_export.models.components import Component
 
+PRECISIONS = ("fp32", "fp16")
+LARGEST_ERROR = {"fp32": 1e-5, "fp16": 1e-2}
+Exported = Mapping[tuple[str, str], Graph]
 ALL_LABELS = tuple(float(label) for label in PointLabel)
 PROMPT_SIZES = tuple(
     pytest.param(batch, points, mask, id=f"B{batch}-N{points}-{'mask' if mask else 'nomask'}")
@@ -75,3 +80,18 @@ def worst_error(session: Session, component: Component, feeds: Mapping[str, Arra
 def stored_bytes(component: Component) -> int:
     """Return the bytes of the parameters in fp32, each counted once."""
     return sum(4 * parameter.numel() for parameter in component.module.parameters())
+
+
+def export_all(parts: Mapping[str, Component], target: str, folder: Path) -> Exported:
+    """Return the graphs of a model, by component and precision."""
+    return {
+        (name, precision): export(component, target, precision, folder / precision)
+        for name, component in parts.items()
+        for precision in PRECISIONS
+    }
+
+
+def assert_matches(
+    opened: Callable[..., Session], graph: Graph, component: Component, feeds: Mapping[str, Array]
+) -> None:
+    assert worst_error(opened(graph.path, graph.contract), component, feeds) < LARGEST_ERROR[graph.recipe.precision]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,33 +21,25 @@ from sam_export.models import SamModel, components
 from sam_export.models.components import Component
 from sam_export.runtimes.onnxruntime_engine import OnnxRuntimeSession
 
-from .graphs import PROMPT_SIZES, decoder_feeds, feeds_for, stored_bytes, worst_error
+from .graphs import (
+    LARGEST_ERROR,
+    PRECISIONS,
+    PROMPT_SIZES,
+    Exported,
+    assert_matches,
+    decoder_feeds,
+    export_all,
+    feeds_for,
+    stored_bytes,
+    worst_error,
+)
 
-PRECISIONS = ("fp32", "fp16")
-LARGEST_ERROR = {"fp32": 1e-5, "fp16": 1e-2}
 STRUCTURE_BYTES = 250_000  # node names and shapes; the graphs of the tiny model are mostly that
-Exported = Mapping[tuple[str, str], Graph]
 
 
-@pytest.fixture(scope="session")
-def parts(tiny_sam: SamModel) -> dict[str, Component]:
-    return {component.contract.component: component for component in components(tiny_sam)}
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def exported(parts: dict[str, Component], tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """The graphs of the tiny model, by component and precision."""
-    folder = tmp_path_factory.mktemp("onnx")
-    return {
-        (name, precision): export(component, "onnx", precision, folder / precision)
-        for name, component in parts.items()
-        for precision in PRECISIONS
-    }
-
-
-@pytest.fixture(params=[(name, p) for name in ("image_encoder", "mask_decoder") for p in PRECISIONS], ids="-".join)
-def graph(request: pytest.FixtureRequest, exported: Exported) -> Graph:
-    return exported[request.param]
+    return export_all(parts, "onnx", tmp_path_factory.mktemp("onnx"))
 
 
 def _constants(graph: Graph) -> dict[str, onnx.TensorProto]:
@@ -85,10 +76,9 @@ def test_metadata_names_component_precision_and_tool(graph: Graph) -> None:
 
 
 def test_encoder_matches_torch(exported: Exported, parts: dict[str, Component]) -> None:
-    component = parts["image_encoder"]
     for precision in PRECISIONS:
-        session = OnnxRuntimeSession(exported["image_encoder", precision].path, component.contract)
-        assert worst_error(session, component, feeds_for(component)) < LARGEST_ERROR[precision]
+        component = parts["image_encoder"]
+        assert_matches(OnnxRuntimeSession, exported["image_encoder", precision], component, feeds_for(component))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -96,10 +86,8 @@ def test_encoder_matches_torch(exported: Exported, parts: dict[str, Component]) 
 def test_decoder_matches_torch(
     exported: Exported, parts: dict[str, Component], precision: str, batch: int, points: int, has_mask: int
 ) -> None:
-    component = parts["mask_decoder"]
-    session = OnnxRuntimeSession(exported["mask_decoder", precision].path, component.contract)
-    feeds = decoder_feeds(component.contract, batch=batch, points=points, has_mask=has_mask)
-    assert worst_error(session, component, feeds) < LARGEST_ERROR[precision]
+    feeds = decoder_feeds(parts["mask_decoder"].contract, batch=batch, points=points, has_mask=has_mask)
+    assert_matches(OnnxRuntimeSession, exported["mask_decoder", precision], parts["mask_decoder"], feeds)
 
 
 @pytest.mark.parametrize("label", PointLabel, ids=lambda label: label.name.lower())

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,32 +17,23 @@ from sam_export.quantize.recipes import fast_float
 from sam_export.runtimes.engines import open_session
 from sam_export.runtimes.openvino_engine import OpenVinoSession
 
-from .graphs import PROMPT_SIZES, decoder_feeds, feeds_for, stored_bytes, worst_error
+from .graphs import (
+    LARGEST_ERROR,
+    PRECISIONS,
+    PROMPT_SIZES,
+    Exported,
+    assert_matches,
+    decoder_feeds,
+    export_all,
+    feeds_for,
+    stored_bytes,
+    worst_error,
+)
 
-PRECISIONS = ("fp32", "fp16")
-LARGEST_ERROR = {"fp32": 1e-5, "fp16": 1e-2}
-Exported = Mapping[tuple[str, str], Graph]
 
-
-@pytest.fixture(scope="session")
-def parts(tiny_sam: SamModel) -> dict[str, Component]:
-    return {component.contract.component: component for component in components(tiny_sam)}
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def exported(parts: dict[str, Component], tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """The graphs of the tiny model, by component and precision."""
-    folder = tmp_path_factory.mktemp("openvino")
-    return {
-        (name, precision): export(component, "openvino", precision, folder / precision)
-        for name, component in parts.items()
-        for precision in PRECISIONS
-    }
-
-
-@pytest.fixture(params=[(name, p) for name in ("image_encoder", "mask_decoder") for p in PRECISIONS], ids="-".join)
-def graph(request: pytest.FixtureRequest, exported: Exported) -> Graph:
-    return exported[request.param]
+    return export_all(parts, "openvino", tmp_path_factory.mktemp("openvino"))
 
 
 def _read(graph: Graph) -> Any:
@@ -74,10 +64,9 @@ def test_tensors_are_the_contracts_and_explained(graph: Graph) -> None:
 
 
 def test_encoder_matches_torch(exported: Exported, parts: dict[str, Component]) -> None:
-    component = parts["image_encoder"]
     for precision in PRECISIONS:
-        session = OpenVinoSession(exported["image_encoder", precision].path, component.contract)
-        assert worst_error(session, component, feeds_for(component)) < LARGEST_ERROR[precision]
+        component = parts["image_encoder"]
+        assert_matches(OpenVinoSession, exported["image_encoder", precision], component, feeds_for(component))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -85,10 +74,8 @@ def test_encoder_matches_torch(exported: Exported, parts: dict[str, Component]) 
 def test_decoder_matches_torch(
     exported: Exported, parts: dict[str, Component], precision: str, batch: int, points: int, has_mask: int
 ) -> None:
-    component = parts["mask_decoder"]
-    session = OpenVinoSession(exported["mask_decoder", precision].path, component.contract)
-    feeds = decoder_feeds(component.contract, batch=batch, points=points, has_mask=has_mask)
-    assert worst_error(session, component, feeds) < LARGEST_ERROR[precision]
+    feeds = decoder_feeds(parts["mask_decoder"].contract, batch=batch, points=points, has_mask=has_mask)
+    assert_matches(OpenVinoSession, exported["mask_decoder", precision], parts["mask_decoder"], feeds)
 
 
 @pytest.mark.parametrize("label", PointLabel, ids=lambda label: label.name.lower())

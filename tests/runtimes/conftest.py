@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sam_export.bundle import BundleDraft, Candidate, write_bundle
-from sam_export.contract import EngineOptions, Graph, GraphContract, Recipe, Session
+from sam_export.contract import Array, EngineOptions, Graph, GraphContract, Recipe, Session
 from sam_export.manifest import FileEntry, ModelCard, SelfTest, SelfTestCase
 from sam_export.runtimes import Segmenter, open_session
 
@@ -86,3 +86,12 @@ def png(pixels: np.ndarray) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
     return stream.getvalue()
+
+
+@pytest.fixture
+def feeds(graph: Graph) -> dict[str, Array]:
+    """Ones for a module's own `graph`: two prompts of three points."""
+    sizes = {"B": 2, "N": 3}
+    return {
+        spec.name: np.ones([sizes.get(axis, axis) for axis in spec.shape], np.float32) for spec in graph.contract.inputs
+    }
