@@ -29,6 +29,14 @@ def normalised(image: Tensor) -> Tensor:
     return (image / 255 - mean.reshape(3, 1, 1)) / std.reshape(3, 1, 1)
 
 
+def with_weights_of(model: SamModel, upstream: nn.Module) -> nn.Module:
+    """Return upstream's module with the model's weights; its tensors for videos are left as they are."""
+    missing, unexpected = upstream.load_state_dict(model.module.state_dict(), strict=False)
+    assert not unexpected
+    assert all(name.startswith(model.variant.unused_keys) for name in missing)
+    return upstream
+
+
 def upstream_features(upstream: nn.Module, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The steps of `SAM2ImagePredictor.set_image`."""
     with torch.no_grad():

@@ -33,7 +33,9 @@ from .sam2_answers import (
     relative_error,
     upstream_answer,
     upstream_features,
+    with_weights_of,
 )
+from .shrunk import shrunk
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*sdp_kernel:FutureWarning")
 SIDE = 256
@@ -41,15 +43,8 @@ PROMPTS = prompt_cases(SIDE, SIDE // 4)
 
 
 def reduced_variant() -> Variant:
-    pixels, cells = (SIDE, SIDE), SIDE // 16
-    return dataclasses.replace(
-        EDGETAM,
-        name="edgetam_reduced",
-        encoder=dataclasses.replace(EDGETAM.encoder, image_size=SIDE),
-        decoder=dataclasses.replace(EDGETAM.decoder, embedding_size=cells, frame_size=SIDE),
-        preprocessing=dataclasses.replace(EDGETAM.preprocessing, image_hw=pixels, prompt_frame_hw=pixels),
-        mask_rule=dataclasses.replace(EDGETAM.mask_rule, mask_hw=(4 * cells, 4 * cells)),
-    )
+    encoder = dataclasses.replace(EDGETAM.encoder, image_size=SIDE)
+    return shrunk(EDGETAM, encoder, dataclasses.replace(EDGETAM.decoder, embedding_size=SIDE // 16, frame_size=SIDE))
 
 
 @pytest.fixture(scope="module")
@@ -73,11 +68,7 @@ def create_model(timm: Path, name: str, *, features_only: bool, out_indices: tup
 @pytest.fixture(scope="module")
 def upstream(wheel: Path, timm: Path, model: SamModel) -> nn.Module:
     config = source.configuration(wheel, "edgetam") | {"image_size": SIDE}
-    module = source.build(wheel, config, partial(create_model, timm))
-    missing, unexpected = module.load_state_dict(model.module.state_dict(), strict=False)
-    assert not unexpected
-    assert all(name.startswith(EDGETAM.unused_keys) for name in missing)
-    return module
+    return with_weights_of(model, source.build(wheel, config, partial(create_model, timm)))
 
 
 @pytest.fixture(scope="module")

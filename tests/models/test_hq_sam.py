@@ -29,6 +29,7 @@ from sam_export.models.decoder_config import DecoderConfig
 from sam_export.models.vit import VitConfig
 
 from .prompt_cases import PromptCase, prompt_cases
+from .shrunk import decoder_sizes, shrunk, vision_sizes
 from .test_vit_sam import MAX_RELATIVE_ERROR, SMALL, normalised, picture, relative_error
 from .upstream import timm_helpers
 from .wheel_source import importable, randomise, torchvision_shims, unpack
@@ -39,36 +40,12 @@ ENCODER = dataclasses.replace(SMALL, depth=4, global_blocks=(1, 3))
 
 
 def small_variant() -> Variant:
-    pixels = (160, 160)
-    return dataclasses.replace(
-        SAM_HQ_VIT_B,
-        encoder=ENCODER,
-        decoder=DecoderConfig(embedding_size=10, frame_size=160, dim=32, heads=4, mlp_dim=64),
-        preprocessing=dataclasses.replace(SAM_HQ_VIT_B.preprocessing, image_hw=pixels, prompt_frame_hw=pixels),
-        mask_rule=dataclasses.replace(SAM_HQ_VIT_B.mask_rule, mask_hw=(40, 40)),
-    )
+    return shrunk(SAM_HQ_VIT_B, ENCODER, DecoderConfig(10, 160, dim=32, heads=4, mlp_dim=64))
 
 
 def hugging_face(encoder: VitConfig, decoder: DecoderConfig) -> SamHQModel:
-    vision = SamHQVisionConfig(
-        hidden_size=encoder.width,
-        output_channels=encoder.out_channels,
-        num_hidden_layers=encoder.depth,
-        num_attention_heads=encoder.heads,
-        image_size=encoder.image_size,
-        window_size=encoder.window_size,
-        global_attn_indexes=list(encoder.global_blocks),
-        mlp_dim=encoder.mlp_width(0),
-        num_pos_feats=decoder.dim // 2,
-    )
-    masks = SamHQMaskDecoderConfig(
-        hidden_size=decoder.dim,
-        mlp_dim=decoder.mlp_dim,
-        num_attention_heads=decoder.heads,
-        iou_head_hidden_dim=decoder.dim,
-        vit_dim=encoder.width,
-        layer_norm_eps=1e-5,  # upstream's, as in SAM
-    )
+    vision = SamHQVisionConfig(**vision_sizes(encoder, decoder))
+    masks = SamHQMaskDecoderConfig(**decoder_sizes(decoder), vit_dim=encoder.width)
     prompts = SamHQPromptEncoderConfig(hidden_size=decoder.dim, image_size=decoder.frame_size)
     return SamHQModel(SamHQConfig(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=masks))
 

@@ -15,7 +15,7 @@ from sam_export.models.catalog import VARIANTS
 from sam_export.models.catalog.sam2 import BASE_PLUS, LARGE, ROWS, SAM2_1_HIERA_TINY, TINY
 from sam_export.models.hiera import HieraConfig
 from sam_export.models.loader import random_model
-from sam_export.models.sam2_layout import VIDEO_KEYS, to_upstream
+from sam_export.models.sam2_layout import to_upstream
 from sam_export.runtimes.mask_choice import answering_tokens
 
 from . import sam2_source as source
@@ -30,7 +30,9 @@ from .sam2_answers import (
     relative_error,
     upstream_answer,
     upstream_features,
+    with_weights_of,
 )
+from .shrunk import shrunk
 
 # Upstream chooses its attention kernels in a way that torch wants to give up.
 pytestmark = pytest.mark.filterwarnings("ignore:.*sdp_kernel:FutureWarning")
@@ -47,16 +49,9 @@ SIZES = {
 
 
 def reduced_variant(encoder: HieraConfig, *, image_size: int = SIDE) -> Variant:
-    pixels, cells = (image_size, image_size), image_size // 16
     row = SAM2_1_HIERA_TINY
-    return dataclasses.replace(
-        row,
-        name=f"sam2_reduced_{encoder.embed_dim}",
-        encoder=dataclasses.replace(encoder, image_size=image_size),
-        decoder=dataclasses.replace(row.decoder, embedding_size=cells, frame_size=image_size),
-        preprocessing=dataclasses.replace(row.preprocessing, image_hw=pixels, prompt_frame_hw=pixels),
-        mask_rule=dataclasses.replace(row.mask_rule, mask_hw=(4 * cells, 4 * cells)),
-    )
+    decoder = dataclasses.replace(row.decoder, embedding_size=image_size // 16, frame_size=image_size)
+    return shrunk(row, dataclasses.replace(encoder, image_size=image_size), decoder)
 
 
 @pytest.fixture(scope="module", params=SIZES.values(), ids=list(SIZES))
@@ -86,12 +81,7 @@ def upstream_config(wheel: Path, variant: Variant) -> source.Config:
 
 @pytest.fixture(scope="module")
 def upstream(wheel: Path, model: SamModel) -> nn.Module:
-    """Its tensors for videos are not the model's, and are left as they are."""
-    module = source.build(wheel, upstream_config(wheel, model.variant))
-    missing, unexpected = module.load_state_dict(model.module.state_dict(), strict=False)
-    assert not unexpected
-    assert all(name.startswith(VIDEO_KEYS) for name in missing)
-    return module
+    return with_weights_of(model, source.build(wheel, upstream_config(wheel, model.variant)))
 
 
 @pytest.fixture(scope="module")

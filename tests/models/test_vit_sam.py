@@ -18,6 +18,7 @@ from sam_export.models.decoder_config import DecoderConfig
 from sam_export.models.vit import VitConfig
 
 from .prompt_cases import PromptCase, prompt_cases
+from .shrunk import decoder_sizes, shrunk, vision_sizes
 from .wheel_source import randomise
 
 MAX_RELATIVE_ERROR = 1e-4
@@ -30,40 +31,16 @@ CASES = prompt_cases(160, 40)
 
 
 def small_variant(encoder: VitConfig) -> Variant:
-    frame, cells = encoder.image_size, encoder.embedding_size
-    return dataclasses.replace(
-        SAM_VIT_B,
-        encoder=encoder,
-        decoder=DecoderConfig(embedding_size=cells, frame_size=frame, dim=32, heads=4, mlp_dim=64),
-        preprocessing=dataclasses.replace(
-            SAM_VIT_B.preprocessing, image_hw=(frame, frame), prompt_frame_hw=(frame, frame)
-        ),
-        mask_rule=dataclasses.replace(SAM_VIT_B.mask_rule, mask_hw=(4 * cells, 4 * cells)),
-    )
+    decoder = DecoderConfig(encoder.embedding_size, encoder.image_size, dim=32, heads=4, mlp_dim=64)
+    return shrunk(SAM_VIT_B, encoder, decoder)
 
 
 def hugging_face(variant: Variant, *, fill: bool = True) -> SamModel:
     encoder, decoder = variant.encoder, variant.decoder
     assert isinstance(encoder, VitConfig)
-    vision = SamVisionConfig(
-        hidden_size=encoder.width,
-        output_channels=encoder.out_channels,
-        num_hidden_layers=encoder.depth,
-        num_attention_heads=encoder.heads,
-        image_size=encoder.image_size,
-        window_size=encoder.window_size,
-        global_attn_indexes=list(encoder.global_blocks),
-        mlp_dim=encoder.mlp_width(0),
-        num_pos_feats=decoder.dim // 2,
-    )
+    vision = SamVisionConfig(**vision_sizes(encoder, decoder))
     prompts = SamPromptEncoderConfig(hidden_size=decoder.dim, image_size=decoder.frame_size)
-    masks = SamMaskDecoderConfig(
-        hidden_size=decoder.dim,
-        mlp_dim=decoder.mlp_dim,
-        num_attention_heads=decoder.heads,
-        iou_head_hidden_dim=decoder.dim,
-        layer_norm_eps=1e-5,  # Meta's; transformers' own default of 1e-6 is not what the checkpoints were trained with
-    )
+    masks = SamMaskDecoderConfig(**decoder_sizes(decoder))
     module = SamModel(SamConfig(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=masks))
     if fill:
         randomise(module.requires_grad_(False))
