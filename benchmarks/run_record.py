@@ -105,16 +105,6 @@ class Entry:
     openings: tuple[Opening, ...]
     stages: dict[str, Samples]
 
-    @property
-    def engine_text(self) -> str:
-        """Return the encoder's engine in a few words, and the decoder's compute precision if it is another."""
-        encoder, decoder = self.engines["image_encoder"], self.engines["mask_decoder"]
-        computes = [encoder.compute_precision]
-        if decoder.compute_precision not in computes:
-            computes.append(decoder.compute_precision)
-        version = encoder.version.split("-")[0].split("+")[0]
-        return f"{encoder.engine} {version}, {' + '.join(computes)}"
-
 
 @dataclass(frozen=True)
 class Absent:

@@ -56,7 +56,7 @@ def range_expected(**_: torch.Tensor) -> torch.Tensor:
     return torch.arange(-3, 9, 4, dtype=torch.int32)
 
 
-ONES, ZEROS = [1] * 4, [0] * 4
+ZEROS = [0] * 4
 CASES = (
     one("reshape", "plain", shape=[6, 20]),
     one("reshape", "remaining", shape=[3, -1, 2]),
