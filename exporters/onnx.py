@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..contract import Graph, LayerChoice, Recipe
+from ..contract import Graph, Recipe
 from ..optional import import_optional
 from .target import ExportOptions
-from .tool import TOOL, tool_version, weights_facts
+from .tool import TOOL, float32_layers, tool_version, weights_facts
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ..models.components import Component
 
 MAX_INLINE_BYTES = 2 * 10**9  # protobuf ends at 2 GiB, names and structure included
-FLOAT32_REASON = "the model needs fp32 here at every precision"
 
 
 @dataclass(frozen=True)
@@ -115,14 +114,13 @@ def _convert_to_float16(model: ir.Model, component: Component) -> Recipe:
     from .module_scopes import ops_of_modules
     from .onnx_float16 import to_float16
 
-    modules = component.float32_modules
     names = [str(node.name) for node in model.graph]
-    to_float16(model, ops_of_modules(names, modules, f"{component.contract.component} onnx fp16"))
+    to_float16(model, ops_of_modules(names, component.float32_modules, f"{component.contract.component} onnx fp16"))
     return Recipe(
         "fp16",
         storage="fp16",
         compute="fp32",
-        layers=tuple(LayerChoice(module, "fp32", FLOAT32_REASON) for module in modules),
+        layers=float32_layers(component),
         notes=(
             "fp16 storage: onnxruntime's CPU provider computes most fp16 ops in fp32 and rounds between them; "
             "providers with fp16 kernels compute in fp16",

@@ -17,16 +17,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ..contract import Graph, LayerChoice, Recipe
+from ..contract import Graph, Recipe
 from ..errors import ConversionError, OutputError, one_line
 from ..optional import import_openvino
 from .target import ExportOptions
-from .tool import TOOL, TRY_PINNED, tool_version, weights_facts
+from .tool import TOOL, TRY_PINNED, float32_layers, tool_version, weights_facts
 
 if TYPE_CHECKING:
     from ..models.components import Component
 
-FLOAT32_REASON = "the model needs fp32 here at every precision"
 # What each precision that stores half the bytes is computed in, and what its bundle says of that.
 COMPUTE_OF_HALF = {
     "fp16": (
@@ -90,7 +89,7 @@ def _recipe(component: Component, precision: str) -> Recipe:
         precision,
         storage="fp16",
         compute=compute,
-        layers=tuple(LayerChoice(module, "fp32", FLOAT32_REASON) for module in component.float32_modules),
+        layers=float32_layers(component),
         notes=(note,),
     )
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib.metadata
 from typing import TYPE_CHECKING
 
+from ..contract import LayerChoice
+
 if TYPE_CHECKING:
     from ..models.components import Component
 
 TOOL = "sam-export"
+FLOAT32_REASON = "the model needs fp32 here at every precision"
 
 # What to do where a converter does what it did not do with the versions that this project is tested with.
 TRY_PINNED = "install the versions in constraints.txt and try again"
@@ -16,6 +19,11 @@ TRY_PINNED = "install the versions in constraints.txt and try again"
 
 def tool_version() -> str:
     return importlib.metadata.version(TOOL)
+
+
+def float32_layers(component: Component) -> tuple[LayerChoice, ...]:
+    """Return what a recipe of half the bytes says of the modules that stay fp32."""
+    return tuple(LayerChoice(module, "fp32", FLOAT32_REASON) for module in component.float32_modules)
 
 
 def weights_facts(component: Component) -> dict[str, str]:

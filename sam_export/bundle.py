@@ -31,7 +31,7 @@ from .manifest import (
 from .staging import staged_folder
 from .verification import Failed, NotRunnable, Passed, Verification
 
-TOOLS = ("sam-export", "torch", "onnx", "onnxruntime", "openvino", "nncf", "coremltools", "numpy")
+TOOLS = ("sam-export", "torch", "onnx", "onnxruntime", "openvino", "coremltools", "numpy")
 
 
 @dataclass(frozen=True)
