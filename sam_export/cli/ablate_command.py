@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import msgspec
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +17,7 @@ from ..quantize.request import QuantizeRequest
 from ..quantize.task import Task
 from ..search_record import AblationRow
 from .arguments import given_path
+from .printing import print_json
 from .progress import Progress, stage_progress
 
 
@@ -48,7 +48,7 @@ def _run(args: argparse.Namespace) -> int:
         into_record(args.record, made)
     console = Console()
     if args.json:
-        console.print_json(msgspec.json.encode(made).decode())
+        print_json(console, made)
     else:
         console.print(_table(made.ablation))
     return 0

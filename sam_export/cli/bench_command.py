@@ -10,6 +10,7 @@ from rich.console import Console
 from ..errors import RequestError
 from ..search_record import SearchRecord, decode_records
 from .arguments import given_path, require_folder, whole_number
+from .printing import print_text
 from .progress import stage_progress
 
 ABSENT_STATUS = RequestError.exit_status
@@ -54,7 +55,7 @@ def _run(args: argparse.Namespace) -> int:
 
         if args.bundles:
             raise RequestError("--compare reads runs and measures nothing; give runs alone, or bundles alone")
-        _show(compared([(path, read_run(path)) for path in args.compare]))
+        print_text(Console(), compared([(path, read_run(path)) for path in args.compare]))
         return 0
     return _measure(args)
 
@@ -78,7 +79,7 @@ def _measure(args: argparse.Namespace) -> int:
     with stage_progress(Console(stderr=True)) as progress:
         run = run_bench(request, progress, {path.resolve().name: _searches(path) for path in request.bundles})
     files = write_run(run, args.out)
-    _show(f"{summary(run)}\n{', '.join(str(file) for file in files)}")
+    print_text(Console(), f"{summary(run)}\n{', '.join(str(file) for file in files)}")
     return ABSENT_STATUS if any(one.asked for one in run.absent) else 0
 
 
@@ -86,7 +87,3 @@ def _searches(bundle: Path) -> tuple[SearchRecord, ...]:
     """Return what the bundle says of the search for its quantization; nothing where there was none."""
     path = bundle / SEARCH_NAME
     return decode_records(path.read_bytes(), str(path)) if path.is_file() else ()
-
-
-def _show(text: str) -> None:
-    Console().print(text, markup=False, highlight=False, soft_wrap=True)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 
 from ..contract import EngineOptions, EngineReport
@@ -20,7 +19,8 @@ from ..runtimes.embedding_tensors import DTYPES, EmbeddingDtype
 from ..runtimes.ray_embedding import LOCAL, Cluster, embed_on_ray
 from ..runtimes.segmenter import Segmenter
 from .arguments import given_path, given_text, require_folder, whole_number
-from .picture_files import picture_files
+from .picture_files import FailedRow, picture_files
+from .printing import print_json, print_text
 from .progress import stage_progress
 
 
@@ -43,12 +43,6 @@ class EmbedRow:
     embedding: str
     bytes: int
     earlier: bool
-
-
-@dataclass(frozen=True)
-class FailedRow:
-    picture: str
-    error: str
 
 
 @dataclass(frozen=True)
@@ -161,7 +155,7 @@ def _result(
 
 def _print(result: EmbedResult, console: Console, *, as_json: bool) -> None:
     if as_json:
-        text = msgspec.json.format(msgspec.json.encode(result), indent=2).decode()
+        print_json(console, result)
     else:
         earlier = sum(row.earlier for row in result.pictures)
         size = sum(row.bytes for row in result.pictures) / 1e6
@@ -170,4 +164,4 @@ def _print(result: EmbedResult, console: Console, *, as_json: bool) -> None:
             f"{len(result.failed)} failed; {size:.1f} MB as {result.dtype}, {result.seconds:.1f} s"
         )
         text = "\n".join([text, *(f"  failed: {row.error}" for row in result.failed)])
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+        print_text(console, text)

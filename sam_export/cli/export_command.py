@@ -20,8 +20,9 @@ from ..quantize.request import QuantizeRequest
 from ..verify.pictures import pictures_in
 from ..verify.summary_table import render_accuracy_markdown
 from .arguments import given_path, number, whole_number
-from .export_results import accuracy_rows, exit_status, print_json, print_outcomes
+from .export_results import accuracy_rows, exit_status, print_outcomes, print_outcomes_as_json
 from .mistakes import error_line
+from .printing import print_text
 from .progress import stage_progress
 
 PRECISIONS_EXPLAINED = """Precisions: fp32, fp16 and bf16 are floats. w8, w6 and w4 store weights in so many bits and
@@ -123,14 +124,14 @@ def run(args: argparse.Namespace) -> int:
     with stage_progress(errors) as progress:
         outcomes = export_bundles(request, progress)
     if args.json:
-        print_json(outcomes)
+        print_outcomes_as_json(outcomes)
     elif args.markdown:
         sys.stdout.write(render_accuracy_markdown(accuracy_rows(outcomes)))
     else:
         print_outcomes(outcomes, Console())
     for outcome in outcomes:
         if outcome.error is not None:
-            errors.print(error_line(outcome.error), markup=False, highlight=False, soft_wrap=True)
+            print_text(errors, error_line(outcome.error))
     return exit_status(outcomes)
 
 

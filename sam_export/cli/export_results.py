@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
 from rich.console import Console
 
 from ..pipeline import REPORT_NAME, Outcome
 from ..verification import Failed, Passed
 from ..verify.summary_table import AccuracyRow, accuracy_table
+from .printing import print_json, print_text
 
 
 def exit_status(outcomes: Sequence[Outcome]) -> int:
@@ -34,12 +34,12 @@ def print_outcomes(outcomes: Sequence[Outcome], console: Console) -> None:
     """Print one row for each bundle, then where those that passed lie."""
     console.print(accuracy_table(accuracy_rows(outcomes)))
     for note in shared_notes(outcomes):
-        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+        print_text(console, f"note: {note}")
     for outcome in outcomes:
         if outcome.bundle is not None and isinstance(outcome.verification, Passed):
             by = outcome.verification.measurement.evaluated_by
             line = f"{outcome.bundle}: evaluated by {by}; report: {outcome.bundle / REPORT_NAME}"
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            print_text(console, line)
 
 
 def shared_notes(outcomes: Sequence[Outcome]) -> list[str]:
@@ -49,7 +49,7 @@ def shared_notes(outcomes: Sequence[Outcome]) -> list[str]:
     return [note for note in notes[0] if all(note in others for others in notes)] if notes else []
 
 
-def print_json(outcomes: Sequence[Outcome]) -> None:
+def print_outcomes_as_json(outcomes: Sequence[Outcome]) -> None:
     rows = [
         {
             "target": outcome.job.target,
@@ -63,4 +63,4 @@ def print_json(outcomes: Sequence[Outcome]) -> None:
         }
         for outcome in outcomes
     ]
-    Console().print(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode(), markup=False, soft_wrap=True)
+    print_json(Console(), rows)

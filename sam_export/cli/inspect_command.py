@@ -18,6 +18,7 @@ from ..manifest import BundleVariant, GraphEntry, Manifest, encode_manifest, rea
 from ..runtimes import try_bundle
 from ..verification import Summary, TruthSummary
 from .arguments import given_path
+from .printing import print_text
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -90,8 +91,7 @@ def inspect_bundle(bundle: Path, console: Console, *, as_json: bool = False) -> 
     """
     manifest = read_manifest(bundle)
     if as_json:
-        text = encode_manifest(manifest).decode().rstrip()
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        print_text(console, encode_manifest(manifest).decode().rstrip())
         return 0
     console.print(_facts(bundle, manifest))
     for variant in manifest.variants:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..support import Support
+from .printing import print_text
 
 
 def print_matrix(rows: Sequence[Support], console: Console) -> None:
@@ -30,15 +31,11 @@ def print_matrix(rows: Sequence[Support], console: Console) -> None:
             table.add_row(*map(Text, cells), end_section=place == len(row.floats) - 1)
     console.print(table)
     for row in rows:
-        console.print(
+        print_text(
+            console,
             f"{row.family}: {', '.join(row.models)}\n  modules: {row.verified_against}\n  licence: {row.license}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
         )
-    console.print(
+    print_text(
+        console,
         "\nFloats are exported and gated on random weights by the tests; fewer bits by the gate of each export.",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
     )

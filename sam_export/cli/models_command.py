@@ -6,7 +6,6 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
@@ -16,6 +15,7 @@ from ..models.cache import cached, pull
 from ..models.catalog import DEFAULT_VARIANT, VARIANTS
 from ..models.variants import Variant
 from .arguments import given_path
+from .printing import print_json, print_text
 from .progress import stage_progress
 
 INTERRUPTED = 130
@@ -89,7 +89,7 @@ def list_support(console: Console, *, as_json: bool = False, into: Path | None =
     if into is not None:
         write_into(into)
     elif as_json:
-        _print_json(console, support_table())
+        print_json(console, support_table())
     else:
         print_matrix(support_table(), console)
     return 0
@@ -108,7 +108,7 @@ def list_models(console: Console, *, as_json: bool = False) -> int:
     """Print all variants; always 0."""
     rows = model_rows()
     if as_json:
-        _print_json(console, rows)
+        print_json(console, rows)
         return 0
     name = Column("model", no_wrap=True)
     table = Table(name, "parameters", "checkpoint", "cached", "licence", "prompts", box=None, pad_edge=False)
@@ -148,9 +148,9 @@ def pull_model(name: str, console: Console, *, as_json: bool = False, license_ac
         )
         return INTERRUPTED
     if as_json:
-        _print_json(console, _row(variant))
+        print_json(console, _row(variant))
     else:
-        console.print(f"{name}: {path} ({path.stat().st_size / 1e6:.1f} MB, verified)", markup=False, soft_wrap=True)
+        print_text(console, f"{name}: {path} ({path.stat().st_size / 1e6:.1f} MB, verified)")
     return 0
 
 
@@ -185,8 +185,3 @@ def _cells(row: ModelRow) -> tuple[str, ...]:
 
 def _terms(row: ModelRow) -> tuple[str, ...]:
     return () if row.license_terms is None else (f"  needs --accept-license: {escape(row.license_terms)}",)
-
-
-def _print_json(console: Console, value: object) -> None:
-    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -15,6 +15,14 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", "
 
 
 @dataclass(frozen=True)
+class FailedRow:
+    """A picture that could not be used, as `--json` gives it."""
+
+    picture: str
+    error: str
+
+
+@dataclass(frozen=True)
 class PictureFile:
     """`name`: what its results are called, a relative path, the same whenever the same words are given."""
 

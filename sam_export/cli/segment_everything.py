@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
 
-import msgspec
 from rich.console import Console
 
 from ..contract import EngineOptions, EngineReport
@@ -21,7 +20,8 @@ from ..runtimes.automatic_options import GeneratorKeywords
 from ..runtimes.outputs import WRITERS, FoundObject, OutlineStyle, PictureResult, merged_coco
 from .arguments import require_folder
 from .everything_journal import NAME, Asked, Journal, done_picture, journalled
-from .picture_files import PictureFile, picture_files
+from .picture_files import FailedRow, PictureFile, picture_files
+from .printing import print_json, print_text
 from .progress import stage_progress
 
 MERGED = "coco.json"
@@ -48,12 +48,6 @@ class PictureRow:
     objects: int
     seconds: float
     earlier: bool
-
-
-@dataclass(frozen=True)
-class FailedRow:
-    picture: str
-    error: str
 
 
 @dataclass(frozen=True)
@@ -173,7 +167,7 @@ def _writing(out: Path) -> Iterator[None]:
 
 def _print(result: EverythingResult, console: Console, *, as_json: bool) -> None:
     if as_json:
-        text = msgspec.json.format(msgspec.json.encode(result), indent=2).decode()
+        print_json(console, result)
     else:
         new = [row for row in result.pictures if not row.earlier]
         seconds = sum(row.seconds for row in new) / max(1, len(new))
@@ -185,4 +179,4 @@ def _print(result: EverythingResult, console: Console, *, as_json: bool) -> None
         lines += [f"  failed: {row.error}" for row in result.failed]
         lines += [f"  note: {note}" for note in result.notes]
         text = "\n".join(lines)
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+        print_text(console, text)

@@ -20,6 +20,7 @@ from ..runtimes.drawing import DrawnObject, draw_overlay
 from ..staging import staged_folder
 from .arguments import require_folder
 from .object_prompts import ObjectPrompt
+from .printing import print_json, print_text
 
 OVERLAY = "overlay.png"
 ANNOTATIONS = "coco.json"
@@ -150,8 +151,7 @@ def _notes(prompt: ObjectPrompt, area: int, unverified: Sequence[str]) -> Iterat
 
 def _print(result: SegmentResult, console: Console, *, as_json: bool) -> None:
     if as_json:
-        text = msgspec.json.format(msgspec.json.encode(result), indent=2).decode()
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        print_json(console, result)
         return
     lines = [f"{result.out}: {', '.join(result.files)}"]
     lines += [
@@ -159,4 +159,4 @@ def _print(result: SegmentResult, console: Console, *, as_json: bool) -> None:
         for row in result.objects
     ]
     lines += [f"  {row.mask}  note: {note}" for row in result.objects for note in row.notes]
-    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+    print_text(console, "\n".join(lines))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -21,6 +20,7 @@ from ..runtimes.bundle_reader import choose_variant
 from ..verification import Failed, Limits, Measurement, Passed, Summary
 from .arguments import given_path
 from .inspect_command import truth_text
+from .printing import print_json
 from .progress import Progress, stage_progress
 
 if TYPE_CHECKING:
@@ -85,8 +85,7 @@ def verify_bundle(request: VerifyRequest, console: Console) -> int:
     with stage_progress(Console(stderr=True)) as progress:
         results = measure(request, manifest, progress)
     if request.as_json:
-        text = msgspec.json.format(msgspec.json.encode(results), indent=2).decode()
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        print_json(console, results)
     else:
         for result in results:
             _print(request.bundle, result, console)

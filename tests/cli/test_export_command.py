@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from sam_export.cli import main
-from sam_export.cli.export_results import exit_status, print_json
+from sam_export.cli.export_results import exit_status, print_outcomes_as_json
 from sam_export.errors import AccuracyError, NotVerifiableError, UnsupportedError
 from sam_export.jobs import Job
 from sam_export.manifest import read_manifest
@@ -45,7 +45,7 @@ def test_the_lowest_status_wins(outcomes: tuple[Outcome, ...], status: int) -> N
 
 
 def test_json_has_every_number(capsys: pytest.CaptureFixture[str]) -> None:
-    print_json((WRITTEN, REJECTED))
+    print_outcomes_as_json((WRITTEN, REJECTED))
     written, rejected = json.loads(capsys.readouterr().out)
     assert written["bundle"] == "dist/bundle"
     assert written["verification"]["measurement"]["stable"]["worst_iou"] == 0.99
