@@ -17,7 +17,7 @@ from ..verify.limits import limits_for
 from .describe import resolved_recipe
 from .found import found_plan
 from .kernels import INTEGER_KERNELS, ROBUST, everything, layer_plans
-from .plan import ComponentPlan, Compute, Ranges
+from .plan import ComponentPlan, Ranges
 from .recipes import FLOAT_OF_TARGET, SMOOTHING
 from .search_plans import benches
 from .task import Task
@@ -33,8 +33,7 @@ CLIPPED: dict[Ranges, str] = {
 
 def steps(component: Component, target: str) -> Iterator[tuple[str, ComponentPlan]]:
     """Yield each technique's label and plan. Clipped ranges are weighed alone: smoothing does better in their place."""
-    compute: Compute = "fp16" if FLOAT_OF_TARGET[target] == "fp16" else "fp32"
-    plan = ComponentPlan(compute, layers=layer_plans(component, everything))
+    plan = ComponentPlan(FLOAT_OF_TARGET[target], layers=layer_plans(component, everything))
     yield "all weights and inputs in 8 bits: nearest rounding, min-max ranges", plan
     for ranges, label in CLIPPED.items():
         yield f"the same with {label}", replace(plan, ranges=ranges)

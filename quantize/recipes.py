@@ -28,7 +28,7 @@ Start = Callable[[Component, str], ComponentPlan]
 SMOOTHING = 0.75
 SEARCHED = ("int8", "auto")
 # What the layers that stay float are stored and computed in, where the plan does not say more.
-FLOAT_OF_TARGET: Mapping[str, str] = {"onnx": "fp32", "openvino": "fp32", "coreml": "fp16", "web": "fp32"}
+FLOAT_OF_TARGET: Mapping[str, Compute] = {"onnx": "fp32", "openvino": "fp32", "coreml": "fp16", "web": "fp32"}
 
 
 def _weights_only(component: Component, target: str) -> ComponentPlan:
@@ -50,8 +50,7 @@ def _dynamic(component: Component, target: str) -> ComponentPlan:
 
 
 def _rounded(target: str, layers: tuple[LayerPlan, ...]) -> ComponentPlan:
-    compute: Compute = "fp16" if FLOAT_OF_TARGET[target] == "fp16" else "fp32"
-    return ComponentPlan(compute, rounding="gptq", correct_biases=True, layers=layers)
+    return ComponentPlan(FLOAT_OF_TARGET[target], rounding="gptq", correct_biases=True, layers=layers)
 
 
 def _fastest(component: Component, target: str) -> ComponentPlan:

@@ -6,18 +6,18 @@ import math
 from collections import Counter
 
 from ..contract import ComponentName, EngineReport
-from ..search_record import FLOAT32, SPLIT, GroupHarm, SearchPoint, SearchRecord, TryLimits
+from ..search_record import FLOAT32, SPLIT, GroupHarm, Preferred, SearchPoint, SearchRecord, TryLimits
 from ..verification import Limits
 from .groups import group_name
 from .trial import Score
-from .tries import MARGIN, Prefer, SearchState, Try, passes
+from .tries import MARGIN, SearchState, Try, passes, with_margin
 
 
 def search_record(
     component: ComponentName,
     state: SearchState,
     limits: Limits,
-    prefer: Prefer,
+    prefer: Preferred,
     engine: EngineReport,
     *,
     chosen: Try | None = None,
@@ -28,7 +28,7 @@ def search_record(
         preferred=prefer,
         engine=f"{engine.engine} {engine.version}, {engine.device}",
         threads=engine.threads,
-        limits=TryLimits(_with_margin(limits.mean_iou), _with_margin(limits.worst_iou), MARGIN),
+        limits=TryLimits(with_margin(limits.mean_iou), with_margin(limits.worst_iou), MARGIN),
         points=tuple(_point(one, passed=passes(one.score, limits), chosen=one == chosen) for one in state.tries),
         harm=_harm(state),
     )
@@ -59,10 +59,6 @@ def _label(without: tuple[str, ...]) -> str:
     if FLOAT32 in without:
         words.append("all else in fp32")
     return f"groups: {', '.join(words)}" if words else "all 8-bit inputs"
-
-
-def _with_margin(limit: float) -> float:
-    return 1 - (1 - limit) * (1 - MARGIN)
 
 
 def _iou(value: float) -> float:

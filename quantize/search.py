@@ -23,6 +23,7 @@ import msgspec
 
 from ..errors import NotVerifiableError
 from ..models import Component
+from ..search_record import Preferred
 from ..verification import Limits
 from .describe import resolved_recipe
 from .gradients import Gradients
@@ -32,7 +33,7 @@ from .plan import ComponentPlan
 from .quantizer import Quantizer
 from .sensitivity import expected_harm
 from .trial import Bench, Noise, Score
-from .tries import Prefer, SearchState, Try, by_worth, cost, passes
+from .tries import SearchState, Try, by_worth, cost, passes
 
 Progress = Callable[[str, int, int], None]
 
@@ -57,7 +58,7 @@ class Search:
     start: ComponentPlan
     precision: str
     limits: Limits
-    prefer: Prefer = "speed"
+    prefer: Preferred = "speed"
     state_file: Path | None = None
     budget: float = 3600.0
     progress: Progress | None = None

@@ -71,17 +71,17 @@ def _search(task: Task, part: Component, bench: Bench) -> tuple[ComponentPlan, S
     precision, prefer = task.precisions[name], task.request.prefer
     limits = limits_for(precision, task.request.min_iou)
     search = Search(
-        task.quantizer(part),
-        partial(task.gradients, name),
-        bench,
-        start_plan(part, task.target, precision),
-        precision,
-        limits,
-        prefer,
-        _state_file(task, name),
-        60 * task.request.minutes,
-        task.progress,
-        " ".join((tool_version(), *hashes(task.pictures))),
+        quantizer=task.quantizer(part),
+        gradients=partial(task.gradients, name),
+        bench=bench,
+        start=start_plan(part, task.target, precision),
+        precision=precision,
+        limits=limits,
+        prefer=prefer,
+        state_file=_state_file(task, name),
+        budget=60 * task.request.minutes,
+        progress=task.progress,
+        origin=" ".join((tool_version(), *hashes(task.pictures))),
     )
     state = search.run()
     chosen = choose(state, limits, prefer, f"{task.subject} {name}")

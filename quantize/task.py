@@ -11,13 +11,13 @@ from ..contract import ComponentName
 from ..exporters import ExportOptions
 from ..models import Component, SamModel
 from ..precision import of_components
+from ..search_record import Preferred
 from ..verify.pictures import Picture, picture_set
 from .calibration import Calibration
 from .gradients import Gradients, mask_gradients
 from .plan import QuantizationPlan
 from .quantizer import Quantizer
 from .recipes import QUANTIZED_PRECISIONS
-from .tries import Prefer
 
 Progress = Callable[[str, int, int], None]
 
@@ -41,7 +41,7 @@ class QuantizeRequest:
     is stopped leaves what it measured, to go on from there; None for nowhere. `min_iou`: what a search is to reach
     instead of the precision's own limits, as the gate will ask."""
 
-    prefer: Prefer = "speed"
+    prefer: Preferred = "speed"
     recipe: QuantizationPlan | None = None
     search: bool = False
     minutes: float = 30.0

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from ..errors import NotVerifiableError
-from ..search_record import SPLIT
+from ..search_record import SPLIT, Preferred
 from ..verification import Limits
 from .plan import ComponentPlan
 from .trial import Noise, Score
-
-Prefer = Literal["speed", "size", "accuracy"]
 
 # What a try must be better by than the gate asks, in shares of what the gate lets go: 0.985 and 0.925 at 8 bits.
 MARGIN = 0.25
@@ -65,8 +62,11 @@ def _worth(one: Noise, instead: Noise) -> float:
 
 def passes(score: Score, limits: Limits) -> bool:
     """Whether a try is within the limits on the search set, with a margin for pictures that it was not chosen on."""
-    lost_mean, lost_worst = (1 - limits.mean_iou) * (1 - MARGIN), (1 - limits.worst_iou) * (1 - MARGIN)
-    return score.stable_mean >= 1 - lost_mean and score.stable_worst >= 1 - lost_worst
+    return score.stable_mean >= with_margin(limits.mean_iou) and score.stable_worst >= with_margin(limits.worst_iou)
+
+
+def with_margin(limit: float) -> float:
+    return 1 - (1 - limit) * (1 - MARGIN)
 
 
 def cost(score: Score) -> float:
@@ -74,7 +74,7 @@ def cost(score: Score) -> float:
     return float(score.bytes) if score.latency is None else score.latency
 
 
-def choose(state: SearchState, limits: Limits, prefer: Prefer, subject: str) -> Try:
+def choose(state: SearchState, limits: Limits, prefer: Preferred, subject: str) -> Try:
     """Return the try that is best in the way preferred among those that pass.
 
     Raises:
@@ -87,7 +87,7 @@ def choose(state: SearchState, limits: Limits, prefer: Prefer, subject: str) -> 
             f"{subject}: none of {len(state.tries)} tries passes on the search set (best stable mean mask IoU "
             f"{best:.4f}, wanted {limits.mean_iou:g} with a margin); try --precision w8, or a larger time budget"
         )
-    keys: Mapping[Prefer, Callable[[Try], float]] = {
+    keys: Mapping[Preferred, Callable[[Try], float]] = {
         "speed": lambda one: cost(one.score),
         "size": lambda one: one.score.bytes,
         "accuracy": lambda one: -one.score.harsh_mean,

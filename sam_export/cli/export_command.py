@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import get_args
 
 from rich.console import Console
 
@@ -17,6 +18,7 @@ from ..pipeline import export_bundles
 from ..quantize.plan import read_plan
 from ..quantize.recipes import QUANTIZED_PRECISIONS
 from ..quantize.request import QuantizeRequest
+from ..search_record import Preferred
 from ..verify.pictures import pictures_in
 from ..verify.summary_table import render_accuracy_markdown
 from .arguments import given_path, number, whole_number
@@ -96,9 +98,7 @@ def _add_quantization(parser: argparse.ArgumentParser) -> None:
         "--calibration", type=given_path, metavar="DIR", help="pictures to quantize on, instead of the built-in"
     )
     parser.add_argument("--recipe", type=given_path, metavar="FILE", help="a bundle's recipe.json, to quantize alike")
-    parser.add_argument(
-        "--prefer", choices=("speed", "size", "accuracy"), default="speed", help="what int8 and auto search for"
-    )
+    parser.add_argument("--prefer", choices=get_args(Preferred), default="speed", help="what int8 and auto search for")
     parser.add_argument("--search", action="store_true", help="search even where a recipe was found beforehand")
     parser.add_argument(
         "--search-minutes", type=number, default=30.0, metavar="N", help="when a search begins nothing new (30)"
