@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sam_export.cli import main
 from sam_export.models import FAMILIES, VARIANTS, Component, Family, Variant
-from sam_export.models.sam import DecoderConfig
+from sam_export.models.decoder_config import DecoderConfig
 from sam_export.models.sam_family import SamModule, sam_components
 from sam_export.models.sources import UrlSource
 from sam_export.models.variants import SAM_MASK_RULE, SAM_PREPROCESSING
