@@ -110,8 +110,8 @@ def list_models(console: Console, *, as_json: bool = False) -> int:
     if as_json:
         print_json(console, rows)
         return 0
-    name = Column("model", no_wrap=True)
-    table = Table(name, "parameters", "checkpoint", "cached", "licence", "prompts", box=None, pad_edge=False)
+    unbroken = [Column(name, no_wrap=True) for name in ("model", "parameters", "checkpoint")]
+    table = Table(*unbroken, "cached", "licence", "prompts", box=None, pad_edge=False)
     for row in rows:
         table.add_row(*_cells(row))
     console.print(table)
