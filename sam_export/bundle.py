@@ -28,7 +28,7 @@ from .manifest import (
     SelfTest,
     encode_manifest,
 )
-from .staging import staged_folder
+from .staging import settle, staged_folder
 from .verification import Failed, NotRunnable, Passed, Verification
 
 TOOLS = ("sam-export", "torch", "onnx", "onnxruntime", "openvino", "coremltools", "numpy")
@@ -83,7 +83,7 @@ def write_bundle(draft: BundleDraft, out: Path, *, overwrite: bool = False) -> P
         require_passed(draft.name, candidate.verification)
     final = out / draft.name
     require_free(final, overwrite=overwrite)
-    with staged_folder(final) as staging:
+    with staged_folder(final, overwrite=overwrite) as staging:
         files, several = GraphFiles(staging, keep_compressed=draft.keep_compressed), len(draft.candidates) > 1
         variants = tuple(_variant(candidate, files, several) for candidate in draft.candidates)
         extras = (*_write_extras(draft, files, staging), *files.compressed)
@@ -93,6 +93,7 @@ def write_bundle(draft: BundleDraft, out: Path, *, overwrite: bool = False) -> P
 
 def require_free(final: Path, *, overwrite: bool) -> None:
     """Raise if the bundle exists already or cannot be written there, before any work is spent on it."""
+    settle(final)
     taken = final.exists() or final.is_symlink()
     if taken and not overwrite:
         raise OutputError(f"{final} exists already; give --overwrite to replace it, or another -o")

@@ -22,6 +22,7 @@ MAY_IMPORT = {
 FACE = {
     "contract",
     "errors",
+    "held",
     "verification",
     "manifest",
     "memory",

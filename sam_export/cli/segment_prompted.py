@@ -81,7 +81,7 @@ def segment_picture(request: SegmentRequest, console: Console) -> int:
     segmenter = open_bundle(request.bundle, options=request.options)
     segmenter.set_image(image)
     objects = [_segment(segmenter, prompt) for prompt in request.prompts]
-    with staged_folder(request.out) as staging:
+    with staged_folder(request.out, overwrite=request.overwrite) as staging:
         files = _write(staging, request.image.name, image, objects)
     rows = tuple(_row(index, found, segmenter) for index, found in enumerate(objects))
     _print(SegmentResult(str(request.out), files, rows, segmenter.reports), console, as_json=request.as_json)
