@@ -17,6 +17,7 @@ from importlib.metadata import version
 from typing import Any, NoReturn
 
 from ..errors import MissingDependencyError, RequestError, SamExportError
+from ..held import process_folder
 from ..memory import keep_freed_memory
 from .mistakes import closest, error_line, left_over, reworded, unknown_word
 from .termination import TERMINATED, Terminated, raising_terminated
@@ -84,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     keep_freed_memory()
     try:
-        with raising_terminated():
+        with raising_terminated(), process_folder():
             return run(words)
     except SamExportError as exc:
         sys.stderr.write(f"{error_line(exc)}\n")
