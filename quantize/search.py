@@ -24,6 +24,7 @@ import msgspec
 from ..errors import NotVerifiableError
 from ..models import Component
 from ..search_record import Preferred
+from ..staging import staged_file
 from ..verification import Limits
 from .describe import resolved_recipe
 from .gradients import Gradients
@@ -180,9 +181,8 @@ class Search:
 
     def _keep(self, state: SearchState) -> None:
         if self.state_file is not None:
-            partial = self.state_file.with_suffix(".partial")
-            partial.write_bytes(msgspec.json.encode(state))
-            partial.replace(self.state_file)
+            with staged_file(self.state_file) as staging:
+                staging.write_bytes(msgspec.json.encode(state))
 
     def _key(self) -> str:
         asked = [self.bench.suite.sha256, self.bench.target, self.bench.component, self.start, self.origin]

@@ -14,6 +14,7 @@ from ..exporters import export
 from ..exporters.tool import tool_version
 from ..models import Component
 from ..search_record import SearchRecord
+from ..staging import remove_leftovers
 from ..verify.evaluators import evaluation_session
 from ..verify.limits import limits_for
 from ..verify.pictures import picture_set
@@ -110,6 +111,7 @@ def _state_file(task: Task, name: ComponentName) -> Path | None:
         return None
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder, ".json")
     except OSError as exc:
         raise OutputError(
             f"{folder}: a search keeps what it measured there ({exc.strerror or exc}); set SAM_EXPORT_CACHE"

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from ..errors import EmbeddingError, ImageError
 from ..manifest import file_sha256
-from .embedding_file import read_header, write_embedding
+from ..staging import remove_leftovers
+from .embedding_file import SUFFIX, read_header, write_embedding
 from .embedding_tensors import EmbeddingDtype
 from .images import read_image
 from .picture_model import EncodedPicture
@@ -80,6 +81,8 @@ def embed_pictures(
         EmbeddingError: the features do not fit into the dtype.
         OutputError: a file cannot be written, or the disk is full; those before it are kept.
     """
+    for folder in {job.embedding.parent for job in jobs}:
+        remove_leftovers(folder, SUFFIX)
     readers, writer = ThreadPoolExecutor(READERS), ThreadPoolExecutor(1)
     outcomes: list[Outcome] = []
     try:
