@@ -22,6 +22,11 @@ from ..errors import CheckpointError, MissingDependencyError
 from .transfer import Progress
 
 RAW_PROGRESS_SINCE = (24, 1)
+# A pip that went on without this process would write to the folder that the next pull reads.
+PIP = (
+    "from sam_export.orphans import end_with_parent; end_with_parent(); "
+    "import runpy; runpy.run_module('pip', run_name='__main__', alter_sys=True)"
+)
 UNREACHABLE = re.compile(
     r"connection|connect timeout|timed out|max retries|name resolution|proxyerror|to proxy|sslerror|certificate",
     re.IGNORECASE,
@@ -85,7 +90,7 @@ def _command(request: Path, folder: Path) -> list[str]:
         "--disable-pip-version-check",
     ]
     return [
-        *(sys.executable, "-P", "-m", "pip", "download", *flags),
+        *(sys.executable, "-P", "-c", PIP, "download", *flags),
         *(f"--progress-bar={bar}", f"--dest={folder}", f"--requirement={request}"),
     ]
 
@@ -95,14 +100,14 @@ def _pip_version() -> tuple[int, ...]:
 
 
 def _run(command: list[str], folder: Path, complaints: IO[bytes], progress: Progress | None) -> int:
-    """Return pip's exit status. Whatever ends the wait, Ctrl-C too, ends pip with it.
+    """Return pip's exit status. Whatever ends the wait or this process, ends pip with it.
 
     pip's own temporary files go to `folder`: a killed pip leaves nothing elsewhere, and a small /tmp does no harm.
     """
     environment = {**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))}
     # The command is this Python and fixed flags; the requirement lies in a file.
     with subprocess.Popen(
-        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints
     ) as pip:
         assert pip.stdout is not None
         try:

@@ -23,6 +23,7 @@ from .contract import Graph
 from .errors import ConversionError, OutputError, SamExportError
 from .exporters import ExportOptions, export
 from .models import Component
+from .orphans import end_with_parent
 
 REQUEST = "request.pickle"
 # -P: what lies in the working folder is not imported.
@@ -91,7 +92,9 @@ class ExportAhead:
         paths = os.pathsep.join(path for path in sys.path if path)
         # One thread: the other cores measure.
         own = {"TMPDIR": self._folder.name, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(PROGRAM, env={**os.environ, **own}, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(
+            PROGRAM, env={**os.environ, **own}, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         return self
 
     def __exit__(
@@ -145,6 +148,7 @@ def serve() -> None:
     Answers go to stdout; what anything else prints there goes to stderr.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this process ends it
+    end_with_parent()
     folder = Path(tempfile.gettempdir())
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)

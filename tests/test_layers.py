@@ -29,6 +29,7 @@ FACE = {
     "bundle",
     "bundle_files",
     "optional",
+    "orphans",
     "precision",
     "search_record",
     "staging",
