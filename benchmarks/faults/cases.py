@@ -1,0 +1,119 @@
+"""One fault at a time: what a command is put through, what it may answer, and that the next run makes up for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .commands import Command, Stock, bare_place, broken, content, differences, leftovers, placed
+from .run import Ended, Place, orphans, run
+
+STATUSES = (1, 2, 3)
+OURS = "sam-export: "
+
+
+class NotPossibleError(Exception):
+    """This machine does not let us break it so."""
+
+
+@dataclass(frozen=True)
+class CaseRow:
+    """One fault. `answer`: what the command said or that it passed; `complaints`: what is not as it must be.
+    `tried`: False where this machine does not let us; `answer` then says why."""
+
+    kind: str
+    what: str
+    answer: str
+    complaints: tuple[str, ...] = ()
+    tried: bool = True
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Where cases take place. `expected`: what commands leave undisturbed, by name, as far as it is known."""
+
+    stock: Stock
+    root: Path
+    expected: dict[str, Mapping[str, str]]
+
+    def undisturbed(self, command: Command) -> Mapping[str, str]:
+        """Return what the command leaves if nothing happens to it."""
+        if command.name not in self.expected:
+            with placed(command, self.root / "undisturbed") as place:
+                run(command.words(place), place, command.conditions)
+                self.expected[command.name] = content(place)
+        return self.expected[command.name]
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What befalls the folders of a command once all is prepared, and how it ends."""
+
+    begin: Callable[[], object] = lambda: None
+    end: Callable[[], object] = lambda: None
+
+
+@contextmanager
+def no_trouble(_: Place) -> Iterator[Trouble]:
+    """For faults that are in how the command is run."""
+    yield Trouble()
+
+
+def plainly(command: Command, place: Place) -> Ended:
+    return run(command.words(place), place, command.conditions)
+
+
+@dataclass(frozen=True)
+class Case:
+    """`fault`: of the command's folders, `disturbed`: of the run itself. `refused`: whether it has to end with an error
+    of ours; otherwise it may also pass."""
+
+    kind: str
+    what: str
+    command: Command
+    fault: Callable[[Place], AbstractContextManager[Trouble]] = no_trouble
+    disturbed: Callable[[Command, Place], Ended] = plainly
+    refused: bool = True
+
+
+def tried(case: Case, scene: Scene) -> CaseRow:
+    """Put a command through a fault, then run it again without."""
+    try:
+        return _tried(case, scene)
+    except NotPossibleError as exc:
+        return CaseRow(case.kind, case.what, f"not tried: {exc}", tried=False)
+
+
+def _tried(case: Case, scene: Scene) -> CaseRow:
+    command = case.command
+    expected = scene.undisturbed(command)
+    with bare_place(scene.root / "case") as place, case.fault(place) as trouble:
+        command.prepare(place)
+        trouble.begin()
+        ended = case.disturbed(command, place)
+        complaints = [*unfit(ended, refused=case.refused), *broken(scene.stock, place)]
+        if orphans(place):
+            complaints.append("a process of it goes on")
+        trouble.end()
+        if ended.status != 0:
+            again = plainly(command, place)
+            complaints += [] if again.status == 0 else [f"the run after it: status {again.status} ({again.said})"]
+        complaints += [f"left {name}" for name in leftovers(place)]
+        changed = [] if command.timed else differences(content(place), expected)
+        complaints += [f"other bytes than undisturbed: {', '.join(changed)}"] if changed else []
+    return CaseRow(case.kind, case.what, answer_of(ended), tuple(complaints))
+
+
+def unfit(ended: Ended, *, refused: bool) -> list[str]:
+    """Return what is wrong with how a disturbed run ended: only success and errors of ours are right."""
+    if ended.status == 0:
+        return ["it passed, and should not have"] if refused else []
+    if ended.status in STATUSES and ended.said.startswith(OURS):
+        return []
+    return [f"status {ended.status} ({ended.said})"]
+
+
+def answer_of(ended: Ended) -> str:
+    return "passed" if ended.status == 0 else ended.said.removeprefix(OURS)

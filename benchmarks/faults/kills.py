@@ -1,0 +1,122 @@
+"""Killing commands at random moments, and running them again."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .commands import Command, Stock, broken, content, differences, leftovers, placed, searched
+from .run import Ended, Place, orphans, run
+
+UNDISTURBED = 2
+# How the error ends that refuses to write what is there already.
+EXISTS = "give --overwrite to replace it, or another -o"
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """What a command takes, in seconds, and leaves, if nothing happens to it. `complaints`: what is wrong even then."""
+
+    seconds: float
+    content: Mapping[str, str]
+    complaints: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Try:
+    """One kill, `share` of the way through. `killed`: it was still running then. `complaints`: what is not as it must
+    be, of the moment after the kill or of the run after it."""
+
+    command: str
+    share: float
+    killed: bool
+    complaints: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class KillRow:
+    """All tries of a command."""
+
+    command: str
+    seconds: float
+    tries: int
+    killed: int
+    survived: int
+    complaints: tuple[str, ...]
+
+
+def kill_all(
+    commands: Sequence[tuple[Command, int]],
+    stock: Stock,
+    root: Path,
+    seed: int,
+    tell: Callable[[str], None],
+) -> Iterator[KillRow]:
+    """Yield a row for each command with its number of tries."""
+    for command, tries in commands:
+        draw = random.Random(f"{seed} {command.name}")  # noqa: S311  # moments, not secrets
+        before = undisturbed(command, stock, root / "undisturbed")
+        done = []
+        for number in range(tries):
+            done.append(kill_once(command, stock, before, root / "try", draw.random()))
+            tell(f"{command.name}: {number + 1} of {tries}{'; '.join(('', *done[-1].complaints))}")
+        yield row(command, before, done)
+
+
+def undisturbed(command: Command, stock: Stock, root: Path) -> Undisturbed:
+    """Run a command twice with nothing in its way: it takes as long as the second, and leaves the same both times."""
+    seconds: list[float] = []
+    found: list[Mapping[str, str]] = []
+    complaints: list[str] = []
+    for _ in range(UNDISTURBED):
+        with placed(command, root) as place:
+            ended = run(command.words(place), place, command.conditions)
+            seconds.append(ended.seconds)
+            found.append(content(place))
+            complaints += [*_failed(ended), *_wrong(stock, place)]
+    if found[0] != found[1] and not command.timed:
+        complaints.append(f"two runs differ in {', '.join(differences(found[0], found[1]))}")
+    return Undisturbed(seconds[-1], found[-1], tuple(complaints))
+
+
+def kill_once(command: Command, stock: Stock, before: Undisturbed, root: Path, share: float) -> Try:
+    """Kill the command once, look at what is there, and run it again."""
+    with placed(command, root) as place:
+        ended = run(command.words(place), place, command.conditions, kill_after=share * before.seconds)
+        complaints = [f"after the kill: {text}" for text in broken(stock, place)]
+        if orphans(place):
+            complaints.append("after the kill: a process of it goes on")
+        complete, searched_before = content(place) == before.content, searched(place)
+        again = run(command.words(place), place, command.conditions)
+        if not (complete and again.said.endswith(EXISTS)):  # it was killed with nothing left to do
+            complaints += _failed(again)
+        complaints += [*_wrong(stock, place), *([] if command.timed else _other_content(place, before))]
+        lost = searched_before - searched(place)
+        complaints += [f"tries measured before the kill are lost: {len(lost)}"] if lost else []
+    return Try(command.name, share, ended.killed, tuple(complaints))
+
+
+def row(command: Command, before: Undisturbed, done: Sequence[Try]) -> KillRow:
+    return KillRow(
+        command=command.name,
+        seconds=before.seconds,
+        tries=len(done),
+        killed=sum(one.killed for one in done),
+        survived=sum(not one.complaints for one in done),
+        complaints=(*before.complaints, *(text for one in done for text in one.complaints)),
+    )
+
+
+def _failed(ended: Ended) -> list[str]:
+    return [] if ended.status == 0 else [f"status {ended.status} ({ended.said})"]
+
+
+def _wrong(stock: Stock, place: Place) -> list[str]:
+    return [*broken(stock, place), *(f"left {name}" for name in leftovers(place))]
+
+
+def _other_content(place: Place, before: Undisturbed) -> list[str]:
+    found = differences(content(place), before.content)
+    return [f"other bytes than undisturbed: {', '.join(found)}"] if found else []
