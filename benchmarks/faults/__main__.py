@@ -3,8 +3,9 @@
     python -m sam_export.benchmarks.faults --tries 100 -o docs
 
 Kills with SIGKILL, full disks, read-only folders, two at once, clocks that jump, memory that runs out, a network that
-breaks and lies. Writes `faults.json`, and `faults.md` made from it; exit status 1 unless all survived. Full and
-read-only disks need root, a clock that jumps needs libfaketime; what cannot be tried is listed so.
+breaks and lies. Writes `faults.json` row by row, to go on from there, and `faults.md` made from it; exit status 1
+unless all survived. Full and read-only disks need root, a clock that jumps needs libfaketime; what cannot be tried is
+listed so.
 """
 
 from __future__ import annotations
@@ -13,37 +14,48 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ...bundle import tool_versions
 from ...staging import staged_file
-from .cases import Case, CaseRow, Scene, tried
+from .cases import Case, Scene, tried
 from .clock import clock_cases
 from .commands import Command, Stock, embed, export, pull, pull_wheel, search
 from .file_server import Behaviour
-from .kills import kill_all
+from .kills import killed
 from .memory import memory_cases
 from .network import network_cases
 from .races import race_cases
-from .report import FaultReport, encode, markdown
+from .report import FaultReport, decode, encode, markdown
 from .stock import stocked
 from .storage import storage_cases
 
+JSON_NAME, MARKDOWN_NAME = "faults.json", "faults.md"
 # Shares of all tries; what takes long gets fewer.
 SHARES: Sequence[tuple[Callable[[Stock], Command], float]] = (
     (lambda stock: export(stock, "onnx"), 0.12),
     (lambda stock: export(stock, "onnx", overwrite=True), 0.10),
-    (lambda stock: export(stock, "onnx", threads=2), 0.06),
-    (lambda stock: export(stock, "openvino"), 0.10),
-    (lambda stock: export(stock, "coreml"), 0.06),
-    (lambda stock: export(stock, "web"), 0.06),
-    (pull, 0.16),
-    (pull_wheel, 0.10),
-    (embed, 0.16),
-    (search, 0.08),
+    (lambda stock: export(stock, "onnx", threads=2), 0.04),
+    (lambda stock: export(stock, "openvino"), 0.07),
+    (lambda stock: export(stock, "coreml"), 0.03),
+    (lambda stock: export(stock, "web"), 0.04),
+    (pull, 0.20),
+    (pull_wheel, 0.12),
+    (embed, 0.22),
+    (search, 0.06),
 )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`tries`: kills in all. `minutes`: after which no new row is begun."""
+
+    tries: int
+    seed: int
+    minutes: float
 
 
 def all_cases(stock: Stock, behaviour: Behaviour) -> tuple[Case, ...]:
@@ -56,41 +68,61 @@ def all_cases(stock: Stock, behaviour: Behaviour) -> tuple[Case, ...]:
     )
 
 
-def break_all(tries: int, seed: int, tell: Callable[[str], None]) -> FaultReport:
-    """Return what became of all kills and cases."""
-    started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="sam-export-faults-") as name:
-        root = Path(name)
-        with stocked(root / "stock") as (stock, behaviour):
-            commands = [(make(stock), max(1, round(tries * share))) for make, share in SHARES]
-            kills = tuple(kill_all(commands, stock, root, seed, tell))
-            scene = Scene(stock, root, {})
-            cases = tuple(_told(tried(case, scene), tell) for case in all_cases(stock, behaviour))
-    return FaultReport(
-        seed=seed,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        seconds=time.perf_counter() - started,
-        tools=dict(tool_versions()),
-        kills=kills,
-        cases=cases,
-    )
+def break_all(plan: Plan, out: Path, tell: Callable[[str], None]) -> FaultReport:
+    """Return what became of all kills and cases, or of as many as there was time for, earlier runs' included."""
+    report = _earlier(out, plan.seed)
+    started, before = time.monotonic(), report.seconds
+    with tempfile.TemporaryDirectory(prefix="sam-export-faults-") as name, stocked(Path(name) / "stock") as found:
+        for add in _rows_to_do(report, plan, Path(name), *found, tell):
+            report = replace(add(report), seconds=before + time.monotonic() - started)
+            write(report, out)
+            if time.monotonic() - started > 60 * plan.minutes:
+                break
+    return report
 
 
-def _told(row: CaseRow, tell: Callable[[str], None]) -> CaseRow:
-    tell("; ".join((f"{row.kind}, {row.what}: {row.answer}", *(f"WRONG: {text}" for text in row.complaints))))
-    return row
+def _rows_to_do(
+    report: FaultReport, plan: Plan, root: Path, stock: Stock, behaviour: Behaviour, tell: Callable[[str], None]
+) -> Iterator[Callable[[FaultReport], FaultReport]]:
+    """Yield what adds each row that a report has not yet, once it is tried."""
+    known = {row.command for row in report.kills}
+    for make, share in SHARES:
+        command, tries = make(stock), max(1, round(plan.tries * share))
+        if command.name not in known:
+            row = killed(command, tries, stock, root, plan.seed, tell)
+            yield lambda report, row=row: replace(report, kills=(*report.kills, row))  # type: ignore[misc]
+    scene, done = Scene(stock, root, {}), {(row.kind, row.what) for row in report.cases}
+    for case in all_cases(stock, behaviour):
+        if (case.kind, case.what) not in done:
+            one = tried(case, scene)
+            tell("; ".join((f"{one.kind}, {one.what}: {one.answer}", *(f"WRONG: {text}" for text in one.complaints))))
+            yield lambda report, one=one: replace(report, cases=(*report.cases, one))  # type: ignore[misc]
+
+
+def _earlier(out: Path, seed: int) -> FaultReport:
+    if (out / JSON_NAME).exists():
+        known = decode((out / JSON_NAME).read_bytes())
+        if known.seed == seed:
+            return known
+    return FaultReport(seed, datetime.now(UTC).isoformat(timespec="seconds"), 0.0, dict(tool_versions()))
+
+
+def write(report: FaultReport, out: Path) -> None:
+    """Write the report, and what is made from it."""
+    for name, content in ((JSON_NAME, encode(report)), (MARKDOWN_NAME, markdown(report).encode())):
+        with staged_file(out / name) as staging:
+            staging.write_bytes(content)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--tries", type=int, default=100, metavar="N", help="kills in all (100)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the moments (0)")
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="for faults.json and faults.md")
+    parser.add_argument("--minutes", type=float, default=15.0, metavar="N", help="when no new row is begun (15)")
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="goes on where it ended there")
     given = parser.parse_args()
-    report = break_all(given.tries, given.seed, lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
-    for name, text in (("faults.json", encode(report)), ("faults.md", markdown(report).encode())):
-        with staged_file(given.out / name) as staging:
-            staging.write_bytes(text)
+    plan = Plan(given.tries, given.seed, given.minutes)
+    report = break_all(plan, given.out, lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
     sys.stdout.write(markdown(report))
     return 1 if report.complaints else 0
 

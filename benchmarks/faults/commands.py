@@ -22,8 +22,7 @@ from .tiny import NAME, WHEEL_NAME
 
 # What a bundle says of the moment that it was made at.
 TIMES = ("created",)
-# What no plan with all layers in 8 bits reaches, so that groups of layers are weighed.
-SEARCHED_IOU = 0.998
+SEARCH_MINUTES = "0.05"
 
 
 @dataclass(frozen=True)
@@ -87,9 +86,11 @@ def embed(stock: Stock) -> Command:
 
 def search(stock: Stock) -> Command:
     def words(place: Place) -> list[str]:
-        own = [NAME, "--target", "onnx", "--precision", "auto+fp32", "--search", "--min-iou", str(SEARCHED_IOU)]
+        own = [NAME, "--target", "onnx", "--precision", "auto+fp32", "--search", "--search-minutes", SEARCH_MINUTES]
+        # The most accurate is looked for as long as there is time, whatever is reached at first.
+        wanted = ["--prefer", "accuracy", "--min-iou", "0.9"]
         pictures = ["--evaluation", str(stock.pictures), "--calibration", str(stock.pictures)]
-        return [*own, *pictures, "-o", str(place.dist)]
+        return [*own, *wanted, *pictures, "-o", str(place.dist)]
 
     conditions = Conditions(stock.rows, search_pictures=2)
     return Command("search", words, lambda place: cache_checkpoint(stock, place), conditions, timed=True)

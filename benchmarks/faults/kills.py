@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,22 +47,15 @@ class KillRow:
     complaints: tuple[str, ...]
 
 
-def kill_all(
-    commands: Sequence[tuple[Command, int]],
-    stock: Stock,
-    root: Path,
-    seed: int,
-    tell: Callable[[str], None],
-) -> Iterator[KillRow]:
-    """Yield a row for each command with its number of tries."""
-    for command, tries in commands:
-        draw = random.Random(f"{seed} {command.name}")  # noqa: S311  # moments, not secrets
-        before = undisturbed(command, stock, root / "undisturbed")
-        done = []
-        for number in range(tries):
-            done.append(kill_once(command, stock, before, root / "try", draw.random()))
-            tell(f"{command.name}: {number + 1} of {tries}{'; '.join(('', *done[-1].complaints))}")
-        yield row(command, before, done)
+def killed(command: Command, tries: int, stock: Stock, root: Path, seed: int, tell: Callable[[str], None]) -> KillRow:
+    """Return what became of so many kills of a command, at moments that the seed decides."""
+    draw = random.Random(f"{seed} {command.name}")  # noqa: S311  # moments, not secrets
+    before = undisturbed(command, stock, root / "undisturbed")
+    done = []
+    for number in range(tries):
+        done.append(kill_once(command, stock, before, root / "try", draw.random()))
+        tell(f"{command.name}: {number + 1} of {tries}{'; '.join(('', *done[-1].complaints))}")
+    return row(command, before, done)
 
 
 def undisturbed(command: Command, stock: Stock, root: Path) -> Undisturbed:

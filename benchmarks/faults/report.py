@@ -21,8 +21,8 @@ class FaultReport:
     created: str
     seconds: float
     tools: dict[str, str]
-    kills: tuple[KillRow, ...]
-    cases: tuple[CaseRow, ...]
+    kills: tuple[KillRow, ...] = ()
+    cases: tuple[CaseRow, ...] = ()
 
     @property
     def complaints(self) -> tuple[str, ...]:
@@ -34,6 +34,10 @@ class FaultReport:
 
 def encode(report: FaultReport) -> bytes:
     return msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n"
+
+
+def decode(text: bytes) -> FaultReport:
+    return msgspec.json.decode(text, type=FaultReport)
 
 
 def markdown(report: FaultReport) -> str:
