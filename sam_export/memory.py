@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .errors import SamExportError
 
 # malloc.h of glibc.
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
+# As torch, and C++ below onnxruntime and OpenVINO, say it.
+OUT_OF_MEMORY = ("can't allocate memory", "bad_alloc", "Failed to allocate memory")
 
 
 def keep_freed_memory() -> None:
@@ -23,3 +29,20 @@ def keep_freed_memory() -> None:
     mallopt(M_MMAP_MAX, 0)
     # Arenas of threads hold 64 MB at most.
     mallopt(M_ARENA_MAX, 1)
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Say in one line that there is no more memory, as Python or an engine of ours finds it.
+
+    Raises:
+        SamExportError: instead of their exceptions.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as exc:
+        if isinstance(exc, MemoryError) or any(text in str(exc) for text in OUT_OF_MEMORY):
+            raise SamExportError(
+                "out of memory; end other programs, set OMP_NUM_THREADS=1, or take a smaller model"
+            ) from exc
+        raise

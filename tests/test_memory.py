@@ -8,6 +8,9 @@ import sys
 
 import pytest
 
+from sam_export.errors import SamExportError
+from sam_export.memory import memory_errors
+
 # In a thread too, since pictures are measured in several.
 PROGRAM = """
 import resource, sys, threading
@@ -45,3 +48,22 @@ def faults(how: str) -> list[int]:
 def test_freed_memory_is_used_again() -> None:
     for kept, by_default in zip(faults("kept"), faults("by default"), strict=True):
         assert kept < by_default / 10
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 12 bytes"),
+        RuntimeError("Exception during initialization: std::bad_alloc"),
+    ],
+    ids=["Python", "torch", "an engine"],
+)
+def test_memory_that_runs_out_is_said_in_one_line(error: Exception) -> None:
+    with pytest.raises(SamExportError, match="^out of memory; end other programs"), memory_errors():
+        raise error
+
+
+def test_other_errors_are_as_they_were() -> None:
+    with pytest.raises(RuntimeError, match="^a bug$"), memory_errors():
+        raise RuntimeError("a bug")

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from ..errors import MissingDependencyError, RequestError, SamExportError
 from ..held import process_folder
-from ..memory import keep_freed_memory
+from ..memory import keep_freed_memory, memory_errors
 from .mistakes import closest, error_line, left_over, reworded, unknown_word
 from .termination import TERMINATED, Terminated, raising_terminated
 from .words import with_negative_numbers
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     keep_freed_memory()
     try:
-        with raising_terminated(), process_folder():
+        with raising_terminated(), process_folder(), memory_errors():
             return run(words)
     except SamExportError as exc:
         sys.stderr.write(f"{error_line(exc)}\n")
