@@ -6,6 +6,7 @@ A bundle is built in a hidden sibling folder and renamed into place, so a half-w
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from .bundle_files import GraphFiles
 from .contract import Graph, MaskRule, Preprocessing
-from .errors import AccuracyError, NotVerifiableError, OutputError
+from .errors import AccuracyError, NotVerifiableError, OutputError, RequestError
 from .manifest import (
     MANIFEST_NAME,
     SCHEMA_VERSION,
@@ -31,6 +32,7 @@ from .manifest import (
 from .staging import settle, staged_folder
 from .verification import Failed, NotRunnable, Passed, Verification
 
+EPOCH_VARIABLE = "SOURCE_DATE_EPOCH"
 TOOLS = ("sam-export", "torch", "onnx", "onnxruntime", "openvino", "coremltools", "numpy")
 
 
@@ -169,8 +171,25 @@ def _manifest(draft: BundleDraft, variants: tuple[BundleVariant, ...], extras: t
         selftest=draft.selftest,
         extras=extras,
         tools=dict(tool_versions()),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=_now().isoformat(timespec="seconds"),
     )
+
+
+def _now() -> datetime:
+    """Return the time, or the one that reproducible builds are given instead (SOURCE_DATE_EPOCH, seconds since 1970).
+
+    Raises:
+        RequestError: it is no such number.
+    """
+    given = os.environ.get(EPOCH_VARIABLE)
+    if given is None:
+        return datetime.now(UTC)
+    try:
+        return datetime.fromtimestamp(int(given), UTC)
+    except (ValueError, OverflowError, OSError) as exc:
+        raise RequestError(
+            f"{EPOCH_VARIABLE}={given!r}: allowed: seconds since 1970, a whole number; unset it"
+        ) from exc
 
 
 @cache

@@ -12,7 +12,7 @@ import pytest
 
 from sam_export.bundle import BundleDraft, Candidate, write_bundle
 from sam_export.bundle_files import QUALITY, compress
-from sam_export.errors import AccuracyError, NotVerifiableError, OutputError
+from sam_export.errors import AccuracyError, NotVerifiableError, OutputError, RequestError
 from sam_export.manifest import read_manifest
 from sam_export.verification import NotRunnable
 
@@ -147,3 +147,18 @@ def test_compressed_graphs_are_weighed_and_kept_if_asked_for(work: Path, tmp_pat
 def test_graphs_that_were_not_compressed_have_no_weight(work: Path, tmp_path: Path) -> None:
     (variant,) = read_manifest(write_bundle(draft(work), tmp_path / "dist")).variants
     assert {graph.brotli_bytes for graph in variant.graphs.values()} == {None}
+
+
+def test_the_time_may_be_given(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    contents = [(write_bundle(draft(work), tmp_path / out) / "bundle.json").read_bytes() for out in ("one", "other")]
+    assert contents[0] == contents[1]
+    assert b'"created": "1970-01-02T00:00:00+00:00"' in contents[0]
+
+
+@pytest.mark.parametrize("given", ["yesterday", "", "9" * 30])
+def test_a_time_that_is_none(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", given)
+    with pytest.raises(RequestError, match=r"SOURCE_DATE_EPOCH=.*whole number"):
+        write_bundle(draft(work), tmp_path / "dist")
+    assert names(tmp_path / "dist") == []

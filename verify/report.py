@@ -99,7 +99,7 @@ class ReportedCandidate:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that the page says. `created` is the date as it shall be printed."""
+    """Everything that the page says. No time: a page of the same bundle is the same, and the manifest has one."""
 
     model: ModelCard
     target: str
@@ -107,7 +107,6 @@ class Report:
     candidates: tuple[ReportedCandidate, ...]
     suite: SuiteDescription
     tools: Mapping[str, str]
-    created: str
 
     @property
     def passed(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import cache
 
 from ..bundle import Candidate, tool_versions
@@ -126,8 +125,7 @@ def bundle_report(
     card: ModelCard, target: str, precision: str, candidates: Sequence[ReportedCandidate], suite: Suite
 ) -> Report:
     """Return all that a bundle's page says."""
-    created = datetime.now(UTC).date().isoformat()
-    return Report(card, target, precision, tuple(candidates), describe_suite(suite), tool_versions(), created)
+    return Report(card, target, precision, tuple(candidates), describe_suite(suite), tool_versions())
 
 
 def _reported_graph(graph: Graph, sessions: Sessions) -> ReportedGraph:

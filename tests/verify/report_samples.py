@@ -205,7 +205,6 @@ def report(*candidates: ReportedCandidate) -> Report:
             ),
         ),
         tools={"sam-export": "0.1.0", "torch": "2.13.0", "onnx": "1.23.2", "onnxruntime": "1.31.1"},
-        created="2026-11-22",
     )
 
 
