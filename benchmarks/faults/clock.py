@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -49,8 +49,20 @@ def _killed_and_dated(years: int, command: Command, place: Place) -> Ended:
     return run(command.words(place), place, command.conditions)
 
 
+def fake_time(years: int) -> Mapping[str, str]:
+    """Return what makes a process believe in another year; nothing where libfaketime is not installed."""
+    library = _library()
+    if library is None or not years:
+        return {}
+    return {"LD_PRELOAD": str(library), "FAKETIME": f"{years:+d}y", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+
+def _library() -> Path | None:
+    return next(chain.from_iterable(Path("/").glob(pattern[1:]) for pattern in LIBRARIES), None)
+
+
 def _jumping(stock: Stock, command: Command, place: Place) -> Ended:
-    library = next(chain.from_iterable(Path("/").glob(pattern[1:]) for pattern in LIBRARIES), None)
+    library = _library()
     if library is None:
         raise NotPossibleError("libfaketime is not installed")
     clock, log = place.root / "clock", place.root / "log"
