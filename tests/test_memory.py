@@ -60,10 +60,10 @@ def test_freed_memory_is_used_again() -> None:
     ids=["Python", "torch", "an engine"],
 )
 def test_memory_that_runs_out_is_said_in_one_line(error: Exception) -> None:
-    with pytest.raises(SamExportError, match="^out of memory; end other programs"), memory_errors():
+    with pytest.raises(SamExportError, match=r"^out of memory; end other programs"), memory_errors():
         raise error
 
 
 def test_other_errors_are_as_they_were() -> None:
-    with pytest.raises(RuntimeError, match="^a bug$"), memory_errors():
+    with pytest.raises(RuntimeError, match=r"^a bug$"), memory_errors():
         raise RuntimeError("a bug")
