@@ -11,8 +11,15 @@ from .errors import SamExportError
 
 # malloc.h of glibc.
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
-# As torch, and C++ below onnxruntime and OpenVINO, say it.
-OUT_OF_MEMORY = ("can't allocate memory", "bad_alloc", "Failed to allocate memory")
+# As torch, C++ below onnxruntime and OpenVINO, the system, Python's threads, and the loader of libraries say it.
+OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "bad_alloc",
+    "Failed to allocate memory",
+    "Cannot allocate memory",
+    "can't start new thread",
+    "failed to map segment",
+)
 
 
 def keep_freed_memory() -> None:
@@ -40,7 +47,9 @@ def memory_errors() -> Iterator[None]:
     """
     try:
         yield
-    except (MemoryError, RuntimeError) as exc:
+    except SamExportError:
+        raise
+    except Exception as exc:
         if isinstance(exc, MemoryError) or any(text in str(exc) for text in OUT_OF_MEMORY):
             raise SamExportError(
                 "out of memory; end other programs, set OMP_NUM_THREADS=1, or take a smaller model"

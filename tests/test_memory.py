@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import platform
 import subprocess
 import sys
@@ -56,8 +58,11 @@ def test_freed_memory_is_used_again() -> None:
         MemoryError(),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 12 bytes"),
         RuntimeError("Exception during initialization: std::bad_alloc"),
+        RuntimeError("can't start new thread"),
+        OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+        ImportError("libopenvino.so: failed to map segment from shared object"),
     ],
-    ids=["Python", "torch", "an engine"],
+    ids=["Python", "torch", "an engine", "a thread", "the system", "a library"],
 )
 def test_memory_that_runs_out_is_said_in_one_line(error: Exception) -> None:
     with pytest.raises(SamExportError, match=r"^out of memory; end other programs"), memory_errors():
