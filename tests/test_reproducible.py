@@ -20,6 +20,7 @@ from sam_export.benchmarks.faults.tiny import NAME, save_checkpoint, save_pictur
 
 pytestmark = pytest.mark.slow
 
+ADDRESS = "https://weights.invalid/tiny.pth"
 TARGETS = ("onnx", "openvino", "coreml", "web")
 
 
@@ -59,7 +60,7 @@ def export(where: Surroundings, root: Path, checkpoint: Path, words: Sequence[st
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         **fake_time(where.years),
     }
-    program = [sys.executable, "-m", "sam_export.benchmarks.faults.tiny_cli", str(own), NAME, *words]
+    program = [sys.executable, "-m", "sam_export.benchmarks.faults.tiny_cli", str(own), ADDRESS, NAME, *words]
     ended = subprocess.run(
         [*program, "-o", str(place.dist)],
         cwd=place.root,

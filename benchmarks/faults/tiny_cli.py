@@ -1,25 +1,29 @@
-"""`sam-export` with the tiny model among its own, in a fresh process.
+"""`sam-export` with the tiny model among its own, in a fresh process; its weights are put into the cache.
 
-python -m sam_export.benchmarks.faults.tiny_cli CHECKPOINT tiny_sam --target onnx -o dist/
+python -m sam_export.benchmarks.faults.tiny_cli CHECKPOINT ADDRESS tiny_sam --target onnx -o dist/
 """
 
 from __future__ import annotations
 
 import importlib
+import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from ...models import VARIANTS
-from ...models.sources import FileSource
-from .tiny import NAME, pinned, unplaced_row
+from ...models.cache import checkpoint_path
+from .tiny import NAME, of_address
 
 
 def main(argv: list[str]) -> int:
-    """Return the exit status of the command."""
-    checkpoint, *words = argv
-    row = replace(unplaced_row(), source=FileSource(Path(checkpoint)))
-    VARIANTS[NAME] = pinned(row, Path(checkpoint))  # type: ignore[index]  # a dict, which nobody else changes
+    """Return the exit status of the command. `ADDRESS`: where the weights are said to come from."""
+    checkpoint, address, *words = argv
+    row = of_address(address, Path(checkpoint))
+    VARIANTS[NAME] = row  # type: ignore[index]  # a dict, which nobody else changes
+    kept = checkpoint_path(row)
+    if not kept.exists():
+        kept.parent.mkdir(parents=True)
+        shutil.copyfile(checkpoint, kept)
     status: int = importlib.import_module("sam_export.cli").main(words)
     return status
 
