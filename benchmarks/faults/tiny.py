@@ -13,8 +13,8 @@ from PIL import Image
 
 from ...models import FAMILIES, Variant
 from ...models.catalog.tiny_vit_sam import LITE_MEDSAM
+from ...models.decoder_config import DecoderConfig
 from ...models.loader import random_model
-from ...models.sam import DecoderConfig
 from ...models.sources import UrlSource, WheelSource
 from ...models.tiny_vit import TinyVitConfig
 from ...models.transfer import Retries
