@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -17,7 +17,10 @@ from sam_export.contract import EngineOptions
 from sam_export.runtimes import AutomaticMaskGenerator, Segmenter
 
 Prompt = Mapping[str, Any]
+Setting = tuple[Literal["isolated", "plain"], int]
+
 GRID = 4
+SETTINGS: tuple[Setting, ...] = (("isolated", 2), ("isolated", 1), ("plain", 1))
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class WebCase:
     """A bundle, a picture, and what to ask; `min_iou`: how alike the masks of two runtimes must be.
 
     `variant`: what the page asks for, None for its own choice; `runs`: what it then runs in WebAssembly; `reference`:
-    the variant whose masks Python gives.
+    the variant whose masks Python gives; `settings`: how the page is served, and its threads; `everything`: whether
+    what is found without a prompt is compared, too.
     """
 
     bundle: Path
@@ -35,6 +39,8 @@ class WebCase:
     variant: str | None = None
     runs: str = "fp32"
     reference: str | None = None
+    settings: Sequence[Setting] = SETTINGS
+    everything: bool = True
 
 
 def write_cases(folder: Path, cases: Sequence[WebCase]) -> Path:
@@ -71,9 +77,10 @@ def _case(folder: Path, case: WebCase) -> dict[str, Any]:
         "runs": case.runs,
         "picture": picture,
         "embedding": embedding,
+        "settings": [{"kind": kind, "threads": threads} for kind, threads in case.settings],
         "min_iou": case.min_iou,
         "prompts": answers,
-        "everything": _everything(segmenter, case.picture),
+        "everything": _everything(segmenter, case.picture) if case.everything else None,
     }
 
 

@@ -13,4 +13,4 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("chromium")]
 
 def test_tiny_bundle(npm: Npm, tiny_cases: Path) -> None:
     environment = {"SAM_WEB_CASES": str(tiny_cases)}
-    npm("run", "test:browser", "--", "wasm", "loading", "calls", "webgpu", environment=environment)
+    npm("run", "test:browser", "--", "wasm", "visits", "loading", "calls", "webgpu", environment=environment)

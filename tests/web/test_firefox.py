@@ -15,7 +15,7 @@ FIREFOX = {"SAM_WEB_BROWSER": "firefox"}
 
 def test_tiny_bundle(npm: Npm, tiny_cases: Path) -> None:
     environment = {**FIREFOX, "SAM_WEB_CASES": str(tiny_cases)}
-    npm("run", "test:browser", "--", "wasm", "loading", "calls", environment=environment)
+    npm("run", "test:browser", "--", "wasm", "visits", "calls", environment=environment)
 
 
 def test_demo(npm: Npm, tiny_cases: Path, demo_page: Path) -> None:

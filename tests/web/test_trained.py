@@ -16,13 +16,13 @@ from sam_export.verify.limits import LIMITS
 from sam_export.verify.pictures import picture_set
 from sam_export.verify.suite import build_suite
 
-from .cases import WebCase, write_cases
+from .cases import SETTINGS, WebCase, write_cases
 from .conftest import Npm
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # an export whose gate is run in a browser, first
 
 MOST_BYTES = 12e6
-PICTURES = 2
+PICTURES = 1
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +53,19 @@ def test_masks(npm: Npm, bundle: Path) -> None:
     prompts = [{"box": [round(0.2 * width), round(0.2 * height), round(0.8 * width), round(0.8 * height)]}]
     prompts += [{"box": [round(0.1 * width), round(0.3 * height), round(0.5 * width), round(0.9 * height)]}]
     cases = [
-        WebCase(bundle, picture, prompts, variant="fp32", runs="fp32", reference="fp32"),
-        WebCase(bundle, picture, prompts, LIMITS["int8"].worst_iou, variant=None, runs="int8", reference="fp32"),
+        WebCase(bundle, picture, prompts, variant="fp32", runs="fp32", reference="fp32", settings=SETTINGS[:1]),
+        # In 8 bits the masks of points, which these weights were not trained on, differ as much between two engines as
+        # from fp32 (embeddings: 23 and 24 dB; masks found again: 2 of 12 and 6 of 11), so there is none to agree with.
+        WebCase(
+            bundle,
+            picture,
+            prompts,
+            LIMITS["int8"].worst_iou,
+            runs="int8",
+            reference="fp32",
+            settings=SETTINGS[::2],
+            everything=False,
+        ),
     ]
     folder = write_cases(bundle.parent, cases)
     npm("run", "test:browser", "--", "wasm", "trained", environment={"SAM_WEB_CASES": str(folder)})

@@ -49,7 +49,7 @@ const FLOATS = ['fp32', 'fp16'];
 /** Return what to try. Raises BUNDLE_UNSUPPORTED or REQUEST_INVALID where nothing can be. */
 export function planAttempts(manifest: Manifest, wishes: Wishes, adapter: Adapter | null): Plan {
   if (!TARGETS.includes(manifest.target)) {
-    const message = `bundle: made for ${manifest.target}, browsers run: ${TARGETS.join(', ')}; export it with --target onnx`;
+    const message = `bundle: made for ${manifest.target}, browsers run: ${TARGETS.join(', ')}; export it with --target web`;
     throw new SamError('BUNDLE_UNSUPPORTED', message);
   }
   const variants = chosenVariants(manifest, wishes.variant);

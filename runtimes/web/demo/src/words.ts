@@ -17,7 +17,7 @@ const TEXTS: Readonly<Record<SamErrorCode, Text>> = {
   BUNDLE_INVALID: ['This is not a model bundle', 'The address answers, with something else. Check the bundle address.'],
   BUNDLE_UNSUPPORTED: [
     'This model cannot run in a browser',
-    'It was exported for another engine or version. Export it again with --target onnx.',
+    'It was exported for another engine or version. Export it again with --target web.',
   ],
   DOWNLOAD_FAILED: [
     'The model could not be downloaded',

@@ -174,7 +174,7 @@ test('a mask is fed back, drawn, measured and outlined', async () => {
 
 test('everything is what Python finds', async () => {
   const page = await plainPage();
-  const { options, masks } = made!.everything;
+  const { options, masks } = made!.everything!;
   const found = await page.evaluate(
     async ({ bundle, picture, options }) => {
       const { Sam } = globalThis as unknown as PackageWindow;

@@ -15,6 +15,8 @@ export interface Case {
   readonly runs: string;
   readonly picture: string;
   readonly embedding: string;
+  /** The pages to try it in. */
+  readonly settings: readonly { readonly kind: 'isolated' | 'plain'; readonly threads: number }[];
   /** How alike the masks must be. */
   readonly min_iou: number;
   readonly prompts: readonly {
@@ -26,7 +28,7 @@ export interface Case {
   readonly everything: {
     readonly options: EverythingOptions;
     readonly masks: readonly { readonly rle: CocoRle; readonly stability: number }[];
-  };
+  } | null;
 }
 
 export const FOLDER = process.env['SAM_WEB_CASES'] ?? '';

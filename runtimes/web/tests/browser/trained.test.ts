@@ -17,10 +17,10 @@ afterAll(async () => {
   await site.close();
 });
 
-describe.each(readCases())('$name', (made) => {
-  test('everything finds what Python finds, in fp32', async () => {
+describe.each(readCases().filter(({ everything }) => everything))('$name', (made) => {
+  test('everything finds what Python finds', async () => {
     const page = await browser.open(site.page('isolated'));
-    const { options, masks } = made.everything;
+    const { options, masks } = made.everything!;
     const found = await page.evaluate(
       async ({ made, options }) => {
         const { Sam } = globalThis as unknown as PackageWindow;
@@ -34,10 +34,6 @@ describe.each(readCases())('$name', (made) => {
     );
     expect(masks.length).toBeGreaterThan(0);
     await browser.closePages();
-    expect(found.length).toBeGreaterThan(0);
-    // In 8 bits the masks of points, which these weights were not trained on, differ as much between two engines as
-    // from fp32 (embeddings: 23 and 24 dB; masks found again: 2 of 12 and 6 of 11), so there is none to agree with.
-    if (made.runs !== 'fp32') return;
     const matched = masks.filter(({ rle }) => found.some((one) => rleIou(rle, one) >= made.min_iou));
     expect(matched.length).toBeGreaterThanOrEqual(LEAST_SHARE * masks.length);
   });

@@ -15,14 +15,8 @@ afterAll(async () => {
   await site.close();
 });
 
-const SETTINGS = [
-  { kind: 'isolated', threads: 2 },
-  { kind: 'isolated', threads: 1 },
-  { kind: 'plain', threads: 1 },
-] as const;
-
 describe.each(readCases())('$name', (made) => {
-  test.each(SETTINGS)('$kind with $threads: the masks of Python', async ({ kind, threads }) => {
+  test.each(made.settings)('$kind with $threads: the masks of Python', async ({ kind, threads }) => {
     const page = await browser.open(site.page(kind));
     const given = { made, threads };
     const found = await page.evaluate(async ({ made, threads }) => {

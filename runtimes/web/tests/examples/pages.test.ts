@@ -4,7 +4,7 @@ import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Box } from '../../src/prompts.js';
 import { decodeRle } from '../../src/rle.js';
-import { launch } from '../browser/chromium.js';
+import { launch } from '../browser/browsers.js';
 import { CASE, open, PATIENCE, PICTURE } from '../demo/driver.js';
 
 const SITE = process.env['SAM_EXAMPLE_SITE']!;
