@@ -2,6 +2,7 @@
 
 import { fileURLToPath } from 'node:url';
 import { defineConfig, mergeConfig } from 'vite';
+// @ts-expect-error: the example is JavaScript, which has no types.
 import example from '../../../../examples/web/vite.config.js';
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));

@@ -24,7 +24,7 @@ const PATHS = [
   'n'.repeat(5000),
 ];
 const NUMBERS = [0, -1, 0.5, 2 ** 31, 2 ** 53, 1e308, -0];
-const OTHERS = [null, [], {}, [[]], true, 'NaN', [null, null], { __proto__: null, constructor: 1 }];
+const OTHERS: readonly unknown[] = [null, [], {}, [[]], true, 'NaN', [null, null], { __proto__: null, constructor: 1 }];
 
 /** Mulberry32: the same numbers from 0 to 1 for a seed, everywhere. */
 function chanceOf(seed: number): Chance {
