@@ -105,6 +105,9 @@ def save(model: ir.Model, path: Path, *, max_inline_bytes: int | None = None) ->
 
     limit = MAX_INLINE_BYTES if max_inline_bytes is None else max_inline_bytes
     weights = f"{path.name}.data" if inline_bytes(model) > limit else None
+    if weights is None:
+        # What a large trace left on disk would be written as a reference to it.
+        ir.external_data.load_to_model(model)
     ir.save(model, path, external_data=weights)
     check_file(path)
     return (path.name,) if weights is None else (path.name, weights)

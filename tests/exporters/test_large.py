@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 
 from sam_export import open_bundle
@@ -65,6 +66,17 @@ def test_large_graphs_answer_as_small_ones(tiny_sam: SamModel, tmp_path: Path, t
     expected = part.module(*part.example_inputs)[0].numpy()
     found = session.run(feeds)["low_res_masks"]
     assert np.abs(found - expected).max() < (1e-3 if precision == "fp32" else 0.1) * np.abs(expected).max()
+
+
+def test_weights_on_disk_may_become_part_of_a_smaller_graph(tiny_sam: SamModel, tmp_path: Path) -> None:
+    """As those of ViT-H do that fp16 leaves as they were traced."""
+    made, _ = onnx_target.build(components(tiny_sam)[0], "fp32")
+    ir.save(made, tmp_path / "traced.onnx", external_data="traced.data", size_threshold_bytes=0)
+    (folder := tmp_path / "elsewhere").mkdir()
+    assert onnx_target.save(ir.load(tmp_path / "traced.onnx"), folder / "graph.onnx") == ("graph.onnx",)
+    (tmp_path / "traced.data").unlink()
+    stored = onnx.load(folder / "graph.onnx", load_external_data=False).graph.initializer
+    assert not [tensor.name for tensor in stored if tensor.external_data]
 
 
 @pytest.fixture
