@@ -57,10 +57,14 @@ test('tap, long press and drag on a phone, which nothing overflows', async () =>
   const way = await Promise.all([0.2, 0.4, 0.6, 0.8].map((part) => place(page, part, part)));
   await touch(session, 'touchStart', way[0]);
   for (const at of way.slice(1)) await touch(session, 'touchMove', at);
+  // A finger that lifts while it moves has flung, and the tap after that is taken for one that stops it.
+  await page.waitForTimeout(300);
+  await touch(session, 'touchMove', way.at(-1));
   await touch(session, 'touchEnd');
   await expectObjects(page, 2);
 
   await page.tap('#tool-box');
+  await page.waitForSelector('#tool-box[aria-pressed=true]');
   await page.touchscreen.tap(...(await place(page, 0.1, 0.1)));
   await page.touchscreen.tap(...(await place(page, 0.5, 0.9)));
   await expectObjects(page, 3);

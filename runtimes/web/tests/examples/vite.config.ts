@@ -2,13 +2,13 @@
 
 import { fileURLToPath } from 'node:url';
 import { defineConfig, mergeConfig } from 'vite';
-// @ts-expect-error: the example is JavaScript, which has no types.
-import example from '../../../../examples/web/vite.config.js';
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
+// By its path: it is JavaScript, whose types depend on what is installed beside it.
+const { default: example } = (await import(path('../../../../examples/web/vite.config.js'))) as { default: object };
 
 export default mergeConfig(
-  defineConfig(example as object),
+  defineConfig(example),
   defineConfig({
     root: path('../../../../examples/web'),
     publicDir: false,
