@@ -35,6 +35,8 @@ START = (
     "os.set_inheritable(3, True); os.set_inheritable(4, True); os.execv(sys.argv[2], sys.argv[2:])"
 )
 SECONDS_TO_END = 5
+# The path of a socket has 107 bytes at most, and Chromium's name in the folder takes 46 of them.
+LONGEST_FOLDER, SHORT_FOLDER = 60, "/tmp"  # noqa: S108  # Chromium draws a name of its own in it
 
 
 def find_chromium() -> Path | None:
@@ -65,6 +67,7 @@ class Chromium:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
+                env={**os.environ, "TMPDIR": short_folder(tempfile.gettempdir())},
                 start_new_session=True,
             )
         except OSError as exc:
@@ -92,6 +95,11 @@ class Chromium:
     @property
     def running(self) -> bool:
         return self._process.poll() is None
+
+
+def short_folder(folder: str) -> str:
+    """Return a folder for Chromium's socket, which ends it where the path is longer than the system takes."""
+    return folder if len(os.fsencode(folder)) <= LONGEST_FOLDER else SHORT_FOLDER
 
 
 def _unsandboxed() -> tuple[str, ...]:
