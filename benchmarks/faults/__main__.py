@@ -17,15 +17,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from ...bundle import tool_versions
 from ...staging import staged_file
-from .cases import Case, Scene, tried
+from .cases import Case, CaseRow, Scene, tried
 from .clock import clock_cases
 from .commands import Command, Stock, embed, export, pull, pull_wheel, search
 from .file_server import Behaviour
-from .kills import killed
+from .kills import KillRow, killed
 from .memory import memory_cases
 from .network import network_cases
 from .races import race_cases
@@ -90,13 +91,21 @@ def _rows_to_do(
         command, tries = make(stock), max(1, round(plan.tries * share))
         if command.name not in known:
             row = killed(command, tries, stock, root, plan.seed, tell)
-            yield lambda report, row=row: replace(report, kills=(*report.kills, row))  # type: ignore[misc]
+            yield partial(_with_kills, row)
     scene, done = Scene(stock, root, {}), {(row.kind, row.what) for row in report.cases}
     for case in all_cases(stock, behaviour):
         if (case.kind, case.what) not in done:
             one = tried(case, scene)
             tell("; ".join((f"{one.kind}, {one.what}: {one.answer}", *(f"WRONG: {text}" for text in one.complaints))))
-            yield lambda report, one=one: replace(report, cases=(*report.cases, one))  # type: ignore[misc]
+            yield partial(_with_case, one)
+
+
+def _with_kills(row: KillRow, report: FaultReport) -> FaultReport:
+    return replace(report, kills=(*report.kills, row))
+
+
+def _with_case(row: CaseRow, report: FaultReport) -> FaultReport:
+    return replace(report, cases=(*report.cases, row))
 
 
 def _earlier(out: Path, seed: int) -> FaultReport:
@@ -114,6 +123,11 @@ def write(report: FaultReport, out: Path) -> None:
             staging.write_bytes(content)
 
 
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--tries", type=int, default=100, metavar="N", help="kills in all (100)")
@@ -122,7 +136,7 @@ def main() -> int:
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="goes on where it ended there")
     given = parser.parse_args()
     plan = Plan(given.tries, given.seed, given.minutes)
-    report = break_all(plan, given.out, lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
+    report = break_all(plan, given.out, _tell)
     sys.stdout.write(markdown(report))
     return 1 if report.complaints else 0
 

@@ -147,7 +147,7 @@ def _command(words: list[str], log: str, conditions: Conditions) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.environ.update(conditions.environment)
     tempfile.tempdir = None
-    VARIANTS.update({row.name: row for row in conditions.rows})  # type: ignore[attr-defined]  # a dict, for tests
+    VARIANTS.update({row.name: row for row in conditions.rows})  # type: ignore[attr-defined]  # a dict, and this process is nobody else's
     _with_threads(conditions.threads)
     if conditions.search_pictures is not None:
         _cut_search_set(conditions.search_pictures)
