@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,14 +12,12 @@ from .errors import SamExportError
 
 # malloc.h of glibc.
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
-# As torch, C++ below onnxruntime and OpenVINO, the system, Python's threads, and the loader of libraries say it.
-OUT_OF_MEMORY = (
-    "can't allocate memory",
-    "bad_alloc",
-    "Failed to allocate memory",
-    "Cannot allocate memory",
-    "can't start new thread",
-    "failed to map segment",
+# As torch, C++ below onnxruntime and OpenVINO, the system, Python's threads, the loader of libraries and oneDNN below
+# torch and OpenVINO say it; oneDNN also when it has no room for the code that it makes. A primitive *descriptor* that
+# cannot be made is another thing: shapes or types that it has no kernel for.
+OUT_OF_MEMORY = re.compile(
+    r"can't allocate memory|bad_alloc|Failed to allocate memory|Cannot allocate memory|can't start new thread"
+    r"|failed to map segment|could not create a primitive(?! desc)|could not create a memory"
 )
 
 
@@ -50,7 +49,7 @@ def memory_errors() -> Iterator[None]:
     except SamExportError:
         raise
     except Exception as exc:
-        if isinstance(exc, MemoryError) or any(text in str(exc) for text in OUT_OF_MEMORY):
+        if isinstance(exc, MemoryError) or OUT_OF_MEMORY.search(str(exc)):
             raise SamExportError(
                 "out of memory; end other programs, set OMP_NUM_THREADS=1, or take a smaller model"
             ) from exc

@@ -61,14 +61,17 @@ def test_freed_memory_is_used_again() -> None:
         RuntimeError("can't start new thread"),
         OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
         ImportError("libopenvino.so: failed to map segment from shared object"),
+        RuntimeError("could not create a primitive"),
+        RuntimeError("Exception from src/node.cpp:1:\ncould not create a primitive\n"),
     ],
-    ids=["Python", "torch", "an engine", "a thread", "the system", "a library"],
+    ids=["Python", "torch", "an engine", "a thread", "the system", "a library", "oneDNN", "oneDNN in OpenVINO"],
 )
 def test_memory_that_runs_out_is_said_in_one_line(error: Exception) -> None:
     with pytest.raises(SamExportError, match=r"^out of memory; end other programs"), memory_errors():
         raise error
 
 
-def test_other_errors_are_as_they_were() -> None:
-    with pytest.raises(RuntimeError, match=r"^a bug$"), memory_errors():
-        raise RuntimeError("a bug")
+@pytest.mark.parametrize("text", ["a bug", "could not create a primitive descriptor for a matmul primitive"])
+def test_other_errors_are_as_they_were(text: str) -> None:
+    with pytest.raises(RuntimeError, match=f"^{text}$"), memory_errors():
+        raise RuntimeError(text)
