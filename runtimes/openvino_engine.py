@@ -104,14 +104,32 @@ def _core(openvino: ModuleType) -> Any:
 
 def _chosen_device(core: Any, options: EngineOptions) -> str:
     device = options.provider or "CPU"
-    if device not in core.available_devices:
-        raise UnsupportedError(f"openvino: device {device!r} is not on this machine; it has {core.available_devices}")
+    devices = core.available_devices
+    if device not in devices:
+        _require_cpu_plugin(core, devices)
+        raise UnsupportedError(f"openvino: device {device!r} is not on this machine; it has {devices}")
     precision = options.compute_precision or "fp32"
     has = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
     allowed = [name for name, capability in CAPABILITIES.items() if capability in has]
     if precision not in allowed:
         raise UnsupportedError(f"openvino: {device} cannot compute in {precision!r}; it has {', '.join(allowed)}")
     return device
+
+
+def _require_cpu_plugin(core: Any, devices: Sequence[str]) -> None:
+    """Raise UnsupportedError if not even the plugin for the CPU, which is part of the package, can be loaded.
+
+    openvino then has no devices at all, and says why only where one is asked for.
+    """
+    if "CPU" in devices:
+        return
+    try:
+        core.get_versions("CPU")
+    except RuntimeError as exc:
+        raise UnsupportedError(
+            f"openvino: its plugin for the CPU cannot be loaded ({one_line(exc)}); "
+            "free memory, or install openvino again"
+        ) from exc
 
 
 def _read(core: Any, path: Path) -> Any:

@@ -104,6 +104,30 @@ def test_device_that_is_not_there_lists_those_that_are(graph: Graph, device: str
         OpenVinoSession(graph.path, graph.contract, EngineOptions(provider=device))
 
 
+NO_ROOM = """
+import resource
+from pathlib import Path
+from sam_export.contract import EngineOptions
+from sam_export.optional import import_openvino
+from sam_export.runtimes.openvino_engine import _chosen_device, _core
+
+core = _core(import_openvino(purpose="testing", extra="dev"))
+bytes_now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (bytes_now + 2**20, bytes_now + 2**20))
+try:
+    _chosen_device(core, EngineOptions())
+except Exception as exc:
+    print(f"{type(exc).__name__}: {exc}")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux alone")
+def test_a_plugin_that_finds_no_room_is_not_called_a_missing_device() -> None:
+    said = subprocess.run([sys.executable, "-c", NO_ROOM], capture_output=True, text=True, check=True).stdout
+    assert said.startswith("UnsupportedError: openvino: its plugin for the CPU cannot be loaded (")
+    assert said.endswith("; free memory, or install openvino again\n")
+
+
 def test_compute_precision_that_is_not_there_lists_those_that_are(graph: Graph) -> None:
     """Asked for f16, a CPU without it would quietly take bf16."""
     core = import_openvino(purpose="testing", extra="dev").Core()
