@@ -4,8 +4,8 @@
 
 Kills with SIGKILL, full disks, read-only folders, two at once, clocks that jump, memory that runs out, a network that
 breaks and lies. Writes `faults.json` row by row, to go on from there, and `faults.md` made from it; exit status 1
-unless all survived. Full and read-only disks need root, a clock that jumps needs libfaketime; what cannot be tried is
-listed so.
+unless all survived but what is known not to, with the reason. Full and read-only disks need root, a clock that jumps
+needs libfaketime; what cannot be tried is listed so.
 """
 
 from __future__ import annotations
@@ -30,11 +30,10 @@ from .kills import KillRow, killed
 from .memory import memory_cases
 from .network import network_cases
 from .races import race_cases
-from .report import FaultReport, decode, encode, markdown
+from .report import JSON_NAME, MARKDOWN_NAME, FaultReport, decode, encode, markdown
 from .stock import stocked
 from .storage import storage_cases
 
-JSON_NAME, MARKDOWN_NAME = "faults.json", "faults.md"
 # Shares of all tries; what takes long gets fewer.
 SHARES: Sequence[tuple[Callable[[Stock], Command], float]] = (
     (lambda stock: export(stock, "onnx"), 0.12),
@@ -52,7 +51,7 @@ SHARES: Sequence[tuple[Callable[[Stock], Command], float]] = (
 
 @dataclass(frozen=True)
 class Plan:
-    """`tries`: kills in all. `minutes`: after which no new row is begun."""
+    """`tries`: kills in all that land while a command runs. `minutes`: after which no new row is begun."""
 
     tries: int
     seed: int
@@ -130,7 +129,7 @@ def _tell(line: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--tries", type=int, default=100, metavar="N", help="kills in all (100)")
+    parser.add_argument("--tries", type=int, default=100, metavar="N", help="kills in all that land in time (100)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the moments (0)")
     parser.add_argument("--minutes", type=float, default=15.0, metavar="N", help="when no new row is begun (15)")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="goes on where it ended there")

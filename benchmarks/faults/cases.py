@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from .run import Ended, Place, orphans, run
 
 STATUSES = (1, 2, 3)
 OURS = "sam-export: "
+ENDED = "ended by "
 
 
 class NotPossibleError(Exception):
@@ -20,13 +22,14 @@ class NotPossibleError(Exception):
 
 @dataclass(frozen=True)
 class CaseRow:
-    """One fault. `answer`: what the command said or that it passed; `complaints`: what is not as it must be.
-    `tried`: False where this machine does not let us; `answer` then says why."""
+    """One fault. `answer`: what the command said or that it passed; `complaints`: what is not as it must be; `known`:
+    why some of that stays so. `tried`: False where this machine does not let us; `answer` then says why."""
 
     kind: str
     what: str
     answer: str
     complaints: tuple[str, ...] = ()
+    known: str = ""
     tried: bool = True
 
 
@@ -68,7 +71,8 @@ def plainly(command: Command, place: Place) -> Ended:
 @dataclass(frozen=True)
 class Case:
     """`fault`: of the command's folders, `disturbed`: of the run itself. `refused`: whether it has to end with an error
-    of ours; otherwise it may also pass."""
+    of ours; otherwise it may also pass. `known`: cause, bound and decision, where an engine is known to end the
+    process; nothing else is excused by it."""
 
     kind: str
     what: str
@@ -76,6 +80,7 @@ class Case:
     fault: Callable[[Place], AbstractContextManager[Trouble]] = no_trouble
     disturbed: Callable[[Command, Place], Ended] = plainly
     refused: bool = True
+    known: str = ""
 
 
 def tried(case: Case, scene: Scene) -> CaseRow:
@@ -103,7 +108,11 @@ def _tried(case: Case, scene: Scene) -> CaseRow:
         complaints += [f"left {name}" for name in leftovers(place)]
         changed = [] if command.timed else differences(content(place), expected)
         complaints += [f"other bytes than undisturbed: {', '.join(changed)}"] if changed else []
-    return CaseRow(case.kind, case.what, answer_of(ended), tuple(complaints))
+    return CaseRow(case.kind, case.what, answer_of(ended), tuple(complaints), _known(case, complaints))
+
+
+def _known(case: Case, complaints: Sequence[str]) -> str:
+    return case.known if all(text.startswith(ENDED) for text in complaints) and complaints else ""
 
 
 def unfit(ended: Ended, *, refused: bool) -> list[str]:
@@ -112,8 +121,10 @@ def unfit(ended: Ended, *, refused: bool) -> list[str]:
         return ["it passed, and should not have"] if refused else []
     if ended.status in STATUSES and ended.said.startswith(OURS):
         return []
-    return [f"status {ended.status} ({ended.said})"]
+    return [answer_of(ended) if ended.status < 0 else f"status {ended.status} ({ended.said})"]
 
 
 def answer_of(ended: Ended) -> str:
+    if ended.status < 0:
+        return f"{ENDED}{signal.Signals(-ended.status).name}{f' ({ended.said})' if ended.said else ''}"
     return "passed" if ended.status == 0 else ended.said.removeprefix(OURS)

@@ -7,10 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...manifest import MANIFEST_NAME
 from .commands import Command, Stock, broken, content, differences, leftovers, placed, searched
 from .run import Ended, Place, orphans, run
 
 UNDISTURBED = 2
+# For each kill that is to land.
+MOST_DRAWS = 5
 # How the error ends that refuses to write what is there already.
 EXISTS = "give --overwrite to replace it, or another -o"
 
@@ -26,36 +29,37 @@ class Undisturbed:
 
 @dataclass(frozen=True)
 class Try:
-    """One kill, `share` of the way through. `killed`: it was still running then. `complaints`: what is not as it must
-    be, of the moment after the kill or of the run after it."""
+    """One kill, `share` of the way through. `landed`: the command was still running then. `complaints`: what is not as
+    it must be, of the moment after the kill or of the run after it."""
 
     command: str
     share: float
-    killed: bool
+    landed: bool
     complaints: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class KillRow:
-    """All tries of a command."""
+    """All kills of a command that landed while it ran, and how many survived. `late`: kills that found it at its end
+    already; they are drawn anew, but what they find has to be right, too."""
 
     command: str
     seconds: float
-    tries: int
-    killed: int
+    landed: int
     survived: int
+    late: int
     complaints: tuple[str, ...]
 
 
-def killed(command: Command, tries: int, stock: Stock, root: Path, seed: int, tell: Callable[[str], None]) -> KillRow:
-    """Return what became of so many kills of a command, at moments that the seed decides."""
+def killed(command: Command, kills: int, stock: Stock, root: Path, seed: int, tell: Callable[[str], None]) -> KillRow:
+    """Return what became of so many kills of a command while it ran, at moments that the seed decides."""
     draw = random.Random(f"{seed} {command.name}")  # noqa: S311  # moments, not secrets
     before = undisturbed(command, stock, root / "undisturbed")
-    done = []
-    for number in range(tries):
+    done: list[Try] = []
+    while (landed := sum(one.landed for one in done)) < kills and len(done) < MOST_DRAWS * kills:
         done.append(kill_once(command, stock, before, root / "try", draw.random()))
-        tell(f"{command.name}: {number + 1} of {tries}{'; '.join(('', *done[-1].complaints))}")
-    return row(command, before, done)
+        tell(f"{command.name}: {landed + done[-1].landed} of {kills}{'; '.join(('', *done[-1].complaints))}")
+    return row(command, kills, before, done)
 
 
 def undisturbed(command: Command, stock: Stock, root: Path) -> Undisturbed:
@@ -81,7 +85,7 @@ def kill_once(command: Command, stock: Stock, before: Undisturbed, root: Path, s
         complaints = [f"after the kill: {text}" for text in broken(stock, place)]
         if orphans(place):
             complaints.append("after the kill: a process of it goes on")
-        complete, searched_before = content(place) == before.content, searched(place)
+        complete, searched_before = is_complete(command, place, before), searched(place)
         again = run(command.words(place), place, command.conditions)
         if not (complete and again.said.endswith(EXISTS)):  # it was killed with nothing left to do
             complaints += _failed(again)
@@ -91,14 +95,23 @@ def kill_once(command: Command, stock: Stock, before: Undisturbed, root: Path, s
     return Try(command.name, share, ended.killed, tuple(complaints))
 
 
-def row(command: Command, before: Undisturbed, done: Sequence[Try]) -> KillRow:
+def is_complete(command: Command, place: Place, before: Undisturbed) -> bool:
+    """Whether a command had done all that it does: whatever choice times led to, what is in place is whole."""
+    if command.timed:
+        return any(place.dist.glob(f"[!.]*/{MANIFEST_NAME}"))
+    return content(place) == before.content
+
+
+def row(command: Command, kills: int, before: Undisturbed, done: Sequence[Try]) -> KillRow:
+    landed = [one for one in done if one.landed]
+    missing = () if len(landed) == kills else (f"{len(landed)} of {kills} kills landed, with {len(done)} drawn",)
     return KillRow(
         command=command.name,
         seconds=before.seconds,
-        tries=len(done),
-        killed=sum(one.killed for one in done),
-        survived=sum(not one.complaints for one in done),
-        complaints=(*before.complaints, *(text for one in done for text in one.complaints)),
+        landed=len(landed),
+        survived=sum(not one.complaints for one in landed),
+        late=len(done) - len(landed),
+        complaints=(*before.complaints, *(text for one in done for text in one.complaints), *missing),
     )
 
 

@@ -12,11 +12,11 @@ from sam_export.benchmarks.faults import commands
 from sam_export.benchmarks.faults.cases import CaseRow, Scene, tried, unfit
 from sam_export.benchmarks.faults.commands import Command, Stock, broken, checkpoint_in, content, leftovers
 from sam_export.benchmarks.faults.file_server import Behaviour
-from sam_export.benchmarks.faults.kills import KillRow, killed
+from sam_export.benchmarks.faults.kills import KillRow, Try, Undisturbed, is_complete, killed, row
 from sam_export.benchmarks.faults.memory import memory_cases
 from sam_export.benchmarks.faults.network import network_cases
 from sam_export.benchmarks.faults.report import FaultReport, decode, encode, markdown
-from sam_export.benchmarks.faults.run import Ended, Place
+from sam_export.benchmarks.faults.run import Conditions, Ended, Place
 from sam_export.benchmarks.faults.stock import stocked
 
 KILLS, SEED = 3, 1
@@ -50,9 +50,30 @@ COMMANDS: dict[str, Callable[[Stock], Command]] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_that_is_killed_and_run_again(stock: Stock, tmp_path: Path, name: str) -> None:
-    row = killed(COMMANDS[name](stock), KILLS, stock, tmp_path, SEED, lambda _: None)
-    assert row.complaints == ()
-    assert (row.tries, row.survived) == (KILLS, KILLS)
+    found = killed(COMMANDS[name](stock), KILLS, stock, tmp_path, SEED, lambda _: None)
+    assert found.complaints == ()
+    assert (found.landed, found.survived) == (KILLS, KILLS)
+
+
+@pytest.mark.slow
+def test_a_search_that_had_written_its_bundle_is_complete(stock: Stock, tmp_path: Path) -> None:
+    """Its bytes depend on times; a kill after its last step leaves nothing to do but to refuse."""
+    command = commands.search(stock)
+    before = Undisturbed(1.0, {}, ())
+    place = Place(tmp_path / "place").make()
+    assert not is_complete(command, place, before)
+    shutil.copytree(stock.bundle, place.dist / ".tiny_sam.abcdefgh.partial")
+    assert not is_complete(command, place, before)
+    shutil.copytree(stock.bundle, place.dist / "tiny_sam-onnx-auto+fp32")
+    assert is_complete(command, place, before)
+
+
+def test_kills_that_come_too_late_are_drawn_anew() -> None:
+    command, before = Command("pull", lambda _: [], lambda _: None, Conditions()), Undisturbed(1.0, {}, ())
+    tries = [Try("pull", 0.9, landed=False, complaints=()), *[Try("pull", 0.1, landed=True, complaints=())] * 2]
+    found = row(command, 2, before, tries)
+    assert (found.landed, found.survived, found.late, found.complaints) == (2, 2, 1, ())
+    assert row(command, 3, before, tries).complaints == ("2 of 3 kills landed, with 3 drawn",)
 
 
 @pytest.mark.slow
@@ -110,7 +131,7 @@ def test_times_are_no_content(place: Place) -> None:
         (Ended(2, 1.0, "sam-export: no space left"), True, True),
         (Ended(2, 1.0, "Traceback"), False, False),
         (Ended(1, 1.0, "MemoryError"), False, False),
-        (Ended(-9, 1.0, ""), False, False),
+        (Ended(-11, 1.0, ""), False, False),
     ],
     ids=["passed", "should not have passed", "refused", "no error of ours", "a traceback's status", "killed"],
 )
@@ -124,18 +145,20 @@ def test_the_report_counts_what_survived() -> None:
         created="2026-11-23T00:00:00+00:00",
         seconds=600.0,
         tools={"sam-export": "0.1.0"},
-        kills=(KillRow("pull", 1.0, 5, 4, 3, ("after the kill: half", "left a")),),
+        kills=(KillRow("pull", 1.0, 5, 3, 1, ("after the kill: half", "left a")),),
         cases=(
             CaseRow("full disk", "pull", "no space | left"),
             CaseRow("clock", "export", "not tried: none here", tried=False),
             CaseRow("network", "the server lies", "passed", ("it passed, and should not have",)),
+            CaseRow("out of memory", "export", "ended by SIGSEGV", ("ended by SIGSEGV",), "Cause: an engine."),
         ),
     )
     assert decode(encode(report)) == report
     text = markdown(report)
-    assert "3 of 5 kills and 1 of 2 other faults, in 10 minutes" in text
-    assert "| pull | 1.0 | 5 | 4 | 3 |" in text
+    assert "3 of 5 kills and 1 of 3 other faults, in 10 minutes" in text
+    assert "| pull | 1.0 | 5 | 3 | 1 |" in text
     assert "| full disk | pull | no space \\| left | yes |" in text
     assert "| clock | export | not tried: none here | – |" in text
     assert "- network, the server lies: it passed, and should not have" in text
+    assert "- out of memory, export: ended by SIGSEGV. Cause: an engine." in text
     assert len(report.complaints) == 3
