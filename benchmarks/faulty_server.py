@@ -22,6 +22,8 @@ from ..server import ServerOptions, create_app, open_served_bundle
 from ..server.run import ListenOptions, listen, serve
 
 MIB = 2**20
+# In the log, beside whatever else may go wrong.
+FAULT = "a fault that was asked for"
 
 
 class FaultySegmenter(Segmenter):
@@ -43,7 +45,7 @@ class FaultySegmenter(Segmenter):
         """Return the picture encoded, or raise RuntimeError."""
         since = (time.monotonic() - self._began) % self._burst_every
         if since > self._burst_every - self._burst_seconds or self._random.random() < self._share:
-            raise RuntimeError("a fault that was asked for")
+            raise RuntimeError(FAULT)
         return super().encode_prepared(prepared)
 
 

@@ -32,7 +32,7 @@ PATIENCE_S = 180.0
 LONGEST_VISIT_S = 1.0
 # In the place of a status.
 FAILED, VANISHED, UNSENT = 0, -1, -2
-OK, OVERLOADED = 200, 429
+OK, OVERLOADED, INTERNAL = 200, 429, 500
 NAMES = {FAILED: "no answer", VANISHED: "client left", UNSENT: "not sent"}
 
 Kind = Literal["encode", "kept", "click"]

@@ -19,7 +19,7 @@ from .load import Attempt, Plan
 
 PROGRAM = "import sys; from sam_export.cli import main; sys.exit(main())"
 PATIENCE_S = 120.0
-GAUGE = "process_resident_memory_bytes "
+RESIDENT = "process_resident_memory_bytes"
 
 
 @contextmanager
@@ -75,12 +75,18 @@ class MemoryLog:
 
 def memory_mb(url: str) -> float | None:
     """Return the server's resident memory, None if it does not say: it is busy, or no Linux."""
+    found = metric(url, RESIDENT)
+    return None if found is None else found / 1e6
+
+
+def metric(url: str, name: str) -> float | None:
+    """Return one of the server's numbers, None if it does not say."""
     try:
         text = httpx.get(f"{url}/metrics", timeout=10).text
     except httpx.HTTPError:
         return None
-    lines = [line for line in text.splitlines() if line.startswith(GAUGE)]
-    return float(lines[0].split()[1]) / 1e6 if lines else None
+    lines = [line for line in text.splitlines() if line.startswith(f"{name} ")]
+    return float(lines[0].split()[1]) if lines else None
 
 
 @contextmanager

@@ -9,7 +9,9 @@ import pytest
 from sam_export.benchmarks.load import FAILED, OK, UNSENT, VANISHED, Attempt, Outcome, Plan, outcome, percentile, run
 from sam_export.benchmarks.overload import Overload, overload_text
 from sam_export.benchmarks.serving import markdown, measure_serving
-from sam_export.benchmarks.soak import SoakReport, longest_gap, soak, text
+from sam_export.benchmarks.soak import faults_not_asked_for, soak
+from sam_export.benchmarks.soak_report import SoakReport, longest_gap, recoveries
+from sam_export.benchmarks.soak_report import markdown as soak_markdown
 from sam_export.errors import RequestError
 
 from ..runtimes.conftest import bundle, graph_folder, picture, segmenter, sessions
@@ -58,42 +60,74 @@ def test_the_longest_gap_counts_from_the_begin_and_to_the_end() -> None:
     assert longest_gap([Attempt(8, 1, 500)]) == 8
 
 
+def test_a_silence_ends_with_any_answer() -> None:
+    attempts = [Attempt(3, 1000, OK), Attempt(4, 4000, 429), Attempt(9, 1000, FAILED), Attempt(10, 9, VANISHED)]
+    assert longest_gap(attempts, lambda status: status > 0) == 4
+    assert longest_gap(attempts) == 6
+
+
+def test_a_recovery_lasts_from_the_last_fault_to_the_next_picture() -> None:
+    bursts = [Attempt(1, 1000, 500), Attempt(3, 1000, 500), Attempt(4, 2000, OK), Attempt(5, 500, 429)]
+    assert recoveries([*bursts, Attempt(8, 1000, 500)]) == (2,)
+    assert recoveries([]) == ()
+
+
+def test_faults_that_were_not_asked_for_are_counted() -> None:
+    asked = '{"error":"RuntimeError","traceback":"Traceback (most recent call last): a fault that was asked for"}'
+    assert faults_not_asked_for(f'{asked}\n{{"status":500}}\n') == 0
+    assert faults_not_asked_for(f"{asked}\nTraceback (most recent call last):\n  KeyError\n") == 1
+
+
+def soaked(statuses: dict[str, int], untold: int = 0) -> Outcome:
+    return Outcome("encode", 1, 2.0, 60.0, statuses, 1.0, 1.0, 1.0, 1.0, (1.0, 30.0), untold)
+
+
 def report(**changes: object) -> SoakReport:
-    found = Outcome("encode", 1, 2.0, 60.0, {"200": 9, "429": 9, "client left": 1}, 1.0, 1.0, 1.0, 1.0)
     fields: dict[str, object] = {
         "bundle": "b",
+        "threads": 1,
         "minutes": 1.0,
         "capacity": 1.0,
-        "outcome": found,
+        "outcome": soaked({"200": 9, "429": 9, "500": 2, "client left": 1}),
         "memory_seconds": (0.0,),
         "memory_mb": (400.0,),
         "warm_mb": 400.0,
         "last_mb": 410.0,
+        "longest_silence_s": 1.0,
         "longest_gap_s": 4.0,
+        "recoveries_s": (0.4, 0.6),
         "recovery_s": 0.5,
+        "own_faults": 0,
+        "held": 0.0,
     }
     return SoakReport(**{**fields, **changes})
-
-
-LOST = Outcome("encode", 1, 2.0, 60.0, {"200": 9, "no answer": 1}, 1.0, 1.0, 1.0, 1.0)
-DEAD = Outcome("encode", 1, 2.0, 60.0, {"429": 9}, 1.0, None, None, None)
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"last_mb": 600.0}, "memory is at 600 MB"),
-        ({"outcome": LOST}, "1 requests got no answer"),
-        ({"outcome": DEAD}, "no picture was encoded"),
-        ({"longest_gap_s": 14.0}, "14.0 s without a picture"),
-        ({"recovery_s": None}, "did not recover"),
+        ({"last_mb": 600.0}, "memory in the end: 600 MB; allowed: to 470 MB"),
+        ({"outcome": soaked({"200": 9, "no answer": 1})}, "no answer: 1; allowed: 0"),
+        ({"outcome": soaked({"429": 9})}, "answered with 200: 0"),
+        ({"outcome": soaked({"200": 9, "503": 2})}, "other answers: 503: 2; allowed: 0"),
+        ({"outcome": soaked({"200": 9, "429": 2}, untold=2)}, "when to come again: 2"),
+        ({"own_faults": 3}, "not asked for: 3"),
+        ({"held": 2.0}, "held after the end: 2"),
+        ({"longest_silence_s": 11.0}, "without an answer: 11.0 s"),
+        ({"longest_gap_s": 14.0}, "without a picture: 14.0 s"),
+        ({"recoveries_s": (1.0, 12.0)}, "2 times: at most 12.0 s"),
+        ({"recovery_s": None}, "after the end: never"),
     ],
-    ids=["memory", "lost", "dead", "gap", "recovery"],
+    ids=["memory", "lost", "dead", "503", "untold", "faults", "held", "silence", "gap", "recovery", "end"],
 )
 def test_a_soak_that_goes_wrong_says_so(changes: dict[str, object], says: str) -> None:
     assert report().complaints == ()
-    assert says in report(**changes).complaints[0]
-    assert f"WRONG: {report(**changes).complaints[0]}" in text(report(**changes))
+    (complaint,) = report(**changes).complaints
+    assert says in complaint
+    assert f"WRONG: {complaint}" in soak_markdown(report(**changes))
+
+
+LOST = Outcome("encode", 1, 2.0, 60.0, {"200": 9, "no answer": 1}, 1.0, 1.0, 1.0, 1.0)
 
 
 def overloaded(**changes: object) -> Overload:
@@ -152,5 +186,7 @@ def test_a_short_soak(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sam_export.benchmarks.soak.CALIBRATION_S", 0.5)
     found = soak(bundle, minutes=0.05)
     assert {"200", "500", "client left"} <= set(found.outcome.statuses)
-    assert "no answer" not in found.outcome.statuses
+    assert set(found.outcome.statuses) <= {"200", "429", "500", "client left", "not sent"}
+    assert (found.own_faults, found.held, found.outcome.untold) == (0, 0, 0)
     assert found.memory_mb
+    assert "| no answer | 0 | 0 |" in soak_markdown(found)
