@@ -18,9 +18,14 @@ from PIL import Image, ImageOps
 
 from ..contract import Array, ImageArray
 from ..errors import ImageError, ImageFormatError, ImageSizeError, RequestError, one_line
+from .jpeg_parts import Content, exif_parts, jpeg_content, scans
 
 # At 3 bytes a pixel 300 MB, and as much again for every full-size float mask.
 MAX_PIXELS = 100_000_000
+# Cameras write one part; what is appended to a picture (a preview, a film) may hold another.
+MOST_EXIF_PARTS = 64
+# Of all scans of a progressive JPEG together: 20 of the largest picture, and encoders write up to 14.
+MOST_SCANNED_PIXELS = 20 * MAX_PIXELS
 # Not every format that Pillow knows: some run other programs (EPS), some hold no pixels of their own (WMF).
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 RGB_MODES = ("RGB", "L", "1", "P")
@@ -46,8 +51,13 @@ def read_image(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> I
             other than RGB or grey.
     """
     name = f"picture of {len(source)} bytes" if isinstance(source, bytes) else str(source)
+    jpeg = jpeg_content(source)
+    if jpeg is not None:
+        _check_exif(jpeg, name)
     with _open(source, name, max_pixels) as image:
         _check_size(image, name, max_pixels)
+        if jpeg is not None:
+            _check_scans(jpeg, image, name)
         return _decode(image, name)
 
 
@@ -169,12 +179,30 @@ def _too_large(name: str, size: str, max_pixels: int) -> ImageSizeError:
     )
 
 
+def _check_exif(jpeg: Content, name: str) -> None:
+    parts = exif_parts(jpeg)
+    if parts > MOST_EXIF_PARTS:
+        raise ImageError(f"{name}: {parts} parts of EXIF data, at most {MOST_EXIF_PARTS}; save it without metadata")
+
+
+def _check_scans(jpeg: Content, image: Image.Image, name: str) -> None:
+    passes = scans(jpeg)
+    if passes > 1 and passes * image.width * image.height > MOST_SCANNED_PIXELS:
+        raise ImageError(
+            f"{name}: {passes} scans of {image.width}x{image.height} pixels, at most {MOST_SCANNED_PIXELS / 10**6:g} "
+            "million pixels in all; save it as a plain JPEG"
+        )
+
+
 def _check_frames(image: Image.Image, name: str) -> None:
-    """Refuse animations and multi-page files. The further frames of an MPO are a camera's previews."""
+    """Refuse animations and multi-page files. The further frames of an MPO are a camera's previews.
+
+    How many there are is not asked: of a TIFF with many thousands Pillow would count them for hours.
+    """
     with _decoding(name):
-        frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":
-        raise ImageError(f"{name}: holds {frames} frames, allowed: 1; save the frame that is meant on its own")
+        animated = getattr(image, "is_animated", False)
+    if animated and image.format != "MPO":
+        raise ImageError(f"{name}: holds several frames, allowed: 1; save the frame that is meant on its own")
 
 
 def _check_depth(image: Image.Image, name: str) -> None:

@@ -147,9 +147,9 @@ REFUSED = {
     "16-bit grey PPM": (b"P5 1 1 65535\n" + b"\1\2", "more than 8 bits"),
     "float TIFF": (encoded(Image.fromarray(np.ones((3, 3), np.float32)), "TIFF"), "more than 8 bits"),
     "CMYK": (encoded(Image.new("CMYK", (4, 4)), "JPEG"), "colour mode CMYK, allowed: RGB, grey or palette"),
-    "animated GIF": (frames("GIF"), "holds 2 frames, allowed: 1"),
-    "animated PNG": (frames("PNG"), "holds 2 frames"),
-    "pages": (frames("TIFF"), "holds 2 frames"),
+    "animated GIF": (frames("GIF"), "holds several frames, allowed: 1"),
+    "animated PNG": (frames("PNG"), "holds several frames"),
+    "pages": (frames("TIFF"), "holds several frames"),
 }
 
 
