@@ -50,6 +50,22 @@ def test_choose_precision(tmp_path: Path, few: tuple[str, ...]) -> None:
         assert f"dist/{MODEL}-onnx-{precision}" in said
 
 
+def test_a_target_in_one_file(tmp_path: Path, few: tuple[str, ...]) -> None:
+    """Exported, through the gate on the saved files, and its bundle opened by the other commands."""
+    target = (sys.executable, EXAMPLES / "torch_target.py")
+    run(*target, MODEL, "--target", "torch", *few, "-o", "dist", cwd=tmp_path)
+    bundle = tmp_path / f"dist/{MODEL}-torch-fp32"
+    (variant,) = read_manifest(bundle).variants
+    assert variant.accuracy.parity is not None
+    assert variant.accuracy.evaluated_by.startswith("torch (")
+    assert {file.path for graph in variant.graphs.values() for file in graph.files} == {
+        "image_encoder.pt2",
+        "mask_decoder.pt2",
+    }
+    run(*target, "segment", bundle, "pictures/one.png", "--box", "65,5,340,500", "-o", "out", cwd=tmp_path)
+    assert list((tmp_path / "out").iterdir())
+
+
 def test_a_family_in_one_file(tmp_path: Path, few: tuple[str, ...]) -> None:
     run(sys.executable, EXAMPLES / "conv_sam.py", "--target", "onnx", "openvino", *few, "-o", "dist", cwd=tmp_path)
     for target in ("onnx", "openvino"):
