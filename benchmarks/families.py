@@ -1,10 +1,13 @@
 """What exporting each model to each target costs, and how exact it is: one process for each pair, of random weights.
 
-    python -m sam_export.benchmarks.families --models sam_vit_b mobile_sam --targets onnx coreml -o out/
+    python -m sam_export.benchmarks.families --record sam_export/full_size.json --page docs/families.md
+    python -m sam_export.benchmarks.families --models sam_vit_b --targets onnx --record own.json
 
 Each process runs `sam-export MODEL --random-weights --target T` with the gate on the first of its pictures, so the
 errors are the gate's own; a process's peak memory is what the system counted for it, reference and gate included. What
-is measured already is not measured again. Writes `families.json`, and `families.md` made from it.
+passed already is not measured again (`--again` does), what failed is, and models that differ in their weights alone are
+one. The record is written after each process, the page from it. `--left-out REASON` measures nothing and keeps the
+reason; `--parities FILE` adds what `pytest --parities FILE` wrote (tests/models/test_full_size.py).
 """
 
 from __future__ import annotations
@@ -17,8 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,57 +30,27 @@ from PIL import Image
 from rich.console import Console
 
 from ..bundle import tool_versions
+from ..full_size import SHIPPED, FullSizeExport, LeftOut, Record, read_parities, read_record, write_record
 from ..models import VARIANTS, find
+from ..models.catalog import same_graphs
 from ..verify.pictures import picture_set
+from .families_page import TARGETS, render
 from .peak_memory import RESOURCE_UNIT
 
-TARGETS = ("onnx", "openvino", "coreml")
 PRECISIONS = ("fp32", "fp16")
 PROGRAM = (sys.executable, "-P", "-c", "import sys; from sam_export.cli import main; sys.exit(main(sys.argv[1:]))")
-JSON_NAME, MARKDOWN_NAME = "families.json", "families.md"
-HEAD = (
-    ("model", False),
-    ("target", False),
-    ("precision", False),
-    ("gate", False),
-    ("logit SNR, dB", True),
-    ("encoder SNR, dB", True),
-    ("mask IoU, mean", True),
-    ("MB", True),
-    ("export, s", True),
-    ("peak, GB", True),
-    ("whole run, s", True),
-)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One export. `logit_snr_db` and `encoder_snr_db` are the least over all prompts and pictures; `mask_iou` is the
-    mean over the prompts that were compared by their logits. `peak_bytes` and `run_seconds` are of the process, which
-    made every precision. An export without a verdict has `error` and no numbers.
-    """
-
-    model: str
-    target: str
-    precision: str
-    passed: bool
-    error: str | None
-    logit_snr_db: float | None
-    encoder_snr_db: float | None
-    mask_iou: float | None
-    bytes: int
-    export_seconds: float
-    peak_bytes: int
-    run_seconds: float
+Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What every process is given. `pictures`: how many of the gate's; `threads`: of torch and the engines."""
+    """What every process is given. `pictures`: how many of the gate's, None for as many as the gate itself takes;
+    `threads`: of torch and the engines; `again`: measure what passed already, too."""
 
-    pictures: int
-    threads: int
+    pictures: int | None = 2
+    threads: int = 1
     precisions: tuple[str, ...] = PRECISIONS
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,18 +63,19 @@ class Finished:
     seconds: float
 
 
-def measured(model: str, target: str, plan: Plan, pictures: Path) -> tuple[Row, ...]:
-    """Return one row for each precision of a model on a target, measured in a process of its own."""
+def measured(model: str, target: str, plan: Plan, pictures: Path) -> tuple[FullSizeExport, ...]:
+    """Return one entry for each precision of a model on a target, measured in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="sam-export-") as out:
         words = [model, "--random-weights", "--accept-license", "--target", target, "--json"]
-        words += ["--precision", *plan.precisions, "--evaluation", str(pictures), "-o", out]
+        words += ["--precision", *plan.precisions, "-o", out]
+        words += [] if plan.pictures is None else ["--evaluation", str(pictures)]
         finished = _run(words, plan.threads)
     try:
         outcomes = json.loads(finished.out)
     except json.JSONDecodeError:
         said = finished.errors.strip().splitlines() or ["the process ended without a word"]
-        return tuple(_row(model, target, {"precision": one, "error": said[-1]}, finished) for one in plan.precisions)
-    return tuple(_row(model, target, outcome, finished) for outcome in outcomes)
+        outcomes = [{"precision": one, "error": said[-1]} for one in plan.precisions]
+    return tuple(_entry(model, target, outcome, finished, plan) for outcome in outcomes)
 
 
 def _run(words: Sequence[str], threads: int) -> Finished:
@@ -122,115 +97,120 @@ def _text(stream: Any) -> str:
     return text
 
 
-def _row(model: str, target: str, outcome: dict[str, Any], finished: Finished) -> Row:
+def _entry(model: str, target: str, outcome: dict[str, Any], finished: Finished, plan: Plan) -> FullSizeExport:
     found = (outcome.get("verification") or {}).get("measurement") or {}
-    parity = found.get("parity") or {}
-    return Row(
+    parity, tensors = found.get("parity") or {}, found.get("tensors") or []
+    return FullSizeExport(
         model=model,
         target=target,
         precision=outcome["precision"],
         passed=bool(outcome.get("passed")),
         error=outcome.get("error"),
-        logit_snr_db=parity.get("min_logit_snr_db"),
-        encoder_snr_db=min((tensor["snr_db"] for tensor in found.get("tensors", ())), default=None),
-        mask_iou=parity.get("mean_iou"),
+        evaluated_by=found.get("evaluated_by"),
+        logit_snr_db=_rounded(parity.get("min_logit_snr_db"), 2),
+        encoder_snr_db=_rounded(min((tensor["snr_db"] for tensor in tensors), default=None), 2),
+        mask_iou=_rounded(parity.get("mean_iou"), 6),
         bytes=outcome.get("bytes", 0),
-        export_seconds=outcome.get("export_seconds", 0.0),
+        export_seconds=round(outcome.get("export_seconds", 0.0), 1),
         peak_bytes=finished.peak_bytes,
-        run_seconds=finished.seconds,
+        run_seconds=round(finished.seconds, 1),
+        pictures=len({tensor["picture"] for tensor in tensors}),
+        threads=plan.threads,
+        date=f"{datetime.now(UTC):%Y-%m-%d}",
+        processor=platform.processor() or platform.machine(),
+        cores=os.cpu_count() or 1,
+        tools=dict(tool_versions()),
     )
 
 
-def measure_all(pairs: Sequence[tuple[str, str]], plan: Plan, folder: Path, console: Console) -> tuple[Row, ...]:
-    """Return the rows of all pairs in their order, earlier ones included; each is kept once it is measured."""
-    folder.mkdir(parents=True, exist_ok=True)
-    known = read_rows(folder)
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def measure_all(pairs: Sequence[Pair], plan: Plan, path: Path, console: Console) -> Record:
+    """Return the record with the pairs, kept in the file after each; others may write to it meanwhile."""
     with tempfile.TemporaryDirectory(prefix="sam-export-") as pictures:
         for picture in picture_set("gate")[: plan.pictures]:
             Image.fromarray(picture.image).save(Path(pictures) / f"{picture.name}.png")
         for number, (model, target) in enumerate(pairs, start=1):
-            done = [row for row in known if (row.model, row.target) == (model, target)]
-            if {row.precision for row in done} >= set(plan.precisions):
+            if not plan.again and _passed(read_record(path), (model, target)) >= set(plan.precisions):
                 continue
             console.print(f"{number}/{len(pairs)} {model} {target}", highlight=False)
             found = measured(model, target, plan, Path(pictures))
-            known = [row for row in known if row not in done] + list(found)
-            _write(folder, known, plan)
-    _write(folder, known, plan)
-    return tuple(known)
+            write_record(_with_exports(read_record(path), found), path)
+    return read_record(path)
 
 
-def read_rows(folder: Path) -> list[Row]:
-    path = folder / JSON_NAME
-    return [Row(**row) for row in json.loads(path.read_text())["rows"]] if path.is_file() else []
+def _passed(record: Record, pair: Pair) -> set[str]:
+    return {one.precision for one in record.exports if (one.model, one.target) == pair and one.passed}
 
 
-def _write(folder: Path, rows: Sequence[Row], plan: Plan) -> None:
-    order = {name: place for place, name in enumerate(VARIANTS)}
-    rows = sorted(rows, key=lambda row: (order.get(row.model, len(order)), TARGETS.index(row.target)))
-    content = {"facts": _facts(plan), "rows": [asdict(row) for row in rows]}
-    for name, text in ((JSON_NAME, json.dumps(content, indent=1)), (MARKDOWN_NAME, render(content))):
-        partial = folder / f".{name}.partial"
-        partial.write_text(text + "\n")
-        partial.replace(folder / name)
+def _with_exports(record: Record, found: Sequence[FullSizeExport]) -> Record:
+    """Return the record with what was found in the place of what was known of the same cells."""
+    cells = {one.cell for one in found}
+    exports = [*(one for one in record.exports if one.cell not in cells), *found]
+    pairs = {(one.model, one.target) for one in found}
+    return replace(
+        record,
+        exports=tuple(sorted(exports, key=lambda one: (_place(one.model), TARGETS.index(one.target)))),
+        left_out=tuple(one for one in record.left_out if (one.model, one.target) not in pairs),
+    )
 
 
-def _facts(plan: Plan) -> dict[str, Any]:
-    processor = platform.processor() or platform.machine()
-    return {**asdict(plan), "processor": processor, "cores": os.cpu_count(), "tools": dict(tool_versions())}
+def _with_reason(record: Record, pairs: Sequence[Pair], reason: str) -> Record:
+    known = {(one.model, one.target) for one in record.exports}
+    others = [one for one in record.left_out if (one.model, one.target) not in pairs]
+    entries = [*others, *(LeftOut(*pair, reason) for pair in pairs if pair not in known)]
+    return replace(
+        record, left_out=tuple(sorted(entries, key=lambda one: (_place(one.model), TARGETS.index(one.target))))
+    )
 
 
-def render(content: dict[str, Any]) -> str:
-    """Return the measurements as Markdown: a pure function of the JSON."""
-    facts = content["facts"]
-    tools = ", ".join(f"{name} {version}" for name, version in facts["tools"].items())
-    lines = [
-        "# Every family on every target",
-        "",
-        f"Random weights, the first {facts['pictures']} of the gate's pictures, {facts['threads']} thread(s) of "
-        f"{facts['cores']} cores ({facts['processor']}), which other programs used at the same time: seconds are for "
-        "scale. One process for each model and target makes both precisions; its peak holds the PyTorch model, the "
-        "converter and the gate. SNRs are the least over all prompts and pictures; masks of random weights lie at "
-        "their threshold everywhere, so that their IoU is a stress, and the gate holds the logits to 80 dB (fp32) and "
-        "35 dB (fp16).",
-        "",
-        f"{tools}. Made by `python -m sam_export.benchmarks.families`.",
-        "",
-        f"| {' | '.join(name for name, _ in HEAD)} |",
-        f"| {' | '.join('---:' if number else '---' for _, number in HEAD)} |",
-        *_lines(content["rows"]),
-    ]
-    return "\n".join(lines)
+def _with_parities(record: Record, path: Path) -> Record:
+    found = {one.model: one for one in (*record.parities, *read_parities(path))}
+    return replace(record, parities=tuple(found[name] for name in sorted(found, key=_place)))
 
 
-def _lines(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    for row in rows:
-        verdict = "passed" if row["passed"] else f"**not passed**: {row['error']}".replace("|", "\\|")
-        numbers = [
-            "–" if row[name] is None else form.format(row[name])
-            for name, form in (("logit_snr_db", "{:.1f}"), ("encoder_snr_db", "{:.1f}"), ("mask_iou", "{:.4f}"))
-        ]
-        costs = [
-            f"{row['bytes'] / 1e6:.1f}",
-            f"{row['export_seconds']:.0f}",
-            f"{row['peak_bytes'] / 1e9:.1f}",
-            f"{row['run_seconds']:.0f}",
-        ]
-        yield f"| {' | '.join((row['model'], row['target'], row['precision'], verdict, *numbers, *costs))} |"
+def _place(model: str) -> int:
+    return list(VARIANTS).index(model) if model in VARIANTS else len(VARIANTS)
+
+
+def _pairs(models: Iterable[str], targets: Sequence[str]) -> tuple[Pair, ...]:
+    names = dict.fromkeys(same_graphs(find(model).name) for model in models)
+    return tuple((name, target) for name in names for target in targets)
 
 
 def main() -> int:
-    """Measure what is not measured yet; 1 if an export did not pass."""
+    """Measure what did not pass yet; 1 if something of what was asked for does not pass now."""
+    given = _parser().parse_args()
+    pairs = () if given.parities else _pairs(given.models, given.targets)
+    plan = Plan(given.pictures or None, given.threads, tuple(given.precisions), given.again)
+    if given.parities:
+        write_record(_with_parities(read_record(given.record), given.parities), given.record)
+    elif given.left_out:
+        write_record(_with_reason(read_record(given.record), pairs, given.left_out), given.record)
+    elif not given.page_only:
+        measure_all(pairs, plan, given.record, Console(stderr=True))
+    record = read_record(given.record)
+    if given.page is not None:
+        given.page.write_text(render(record), encoding="utf-8")
+    return int(any(not one.passed for one in record.exports if (one.model, one.target) in pairs))
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--models", nargs="+", default=list(VARIANTS), metavar="MODEL", help="(all)")
     parser.add_argument("--targets", nargs="+", default=TARGETS, choices=TARGETS, metavar="T", help=", ".join(TARGETS))
-    parser.add_argument("--pictures", type=int, default=2, metavar="N", help="how many of the gate's (2)")
+    parser.add_argument("--precisions", nargs="+", default=PRECISIONS, metavar="P", help=f"({', '.join(PRECISIONS)})")
+    parser.add_argument("--pictures", type=int, default=2, metavar="N", help="how many of the gate's (2); 0: all")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of torch and the engines (1)")
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="goes on where it ended there")
-    given = parser.parse_args()
-    pairs = [(find(model).name, target) for model in given.models for target in given.targets]
-    rows = measure_all(pairs, Plan(given.pictures, given.threads), given.out, Console(stderr=True))
-    return 0 if all(row.passed for row in rows) else 1
+    parser.add_argument("--again", action="store_true", help="measure what passed already, too")
+    parser.add_argument("--left-out", metavar="REASON", help="measure nothing; why these are not measured")
+    parser.add_argument("--parities", type=Path, metavar="FILE", help="measure nothing; add what pytest wrote there")
+    parser.add_argument("--page-only", action="store_true", help="measure nothing; write the page anew")
+    parser.add_argument("--record", type=Path, default=SHIPPED, metavar="FILE", help="goes on where it ended there")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="Markdown made from the record")
+    return parser
 
 
 if __name__ == "__main__":

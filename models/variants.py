@@ -63,5 +63,10 @@ class Variant:
     verified_against: str | None = None
 
     @property
+    def architecture(self) -> tuple[object, ...]:
+        """All that makes the graphs but for the weights: random weights of one seed give equal ones the same graphs."""
+        return self.family, self.encoder, self.decoder, self.preprocessing, self.mask_rule
+
+    @property
     def full_license(self) -> str:
         return self.license if self.license_terms is None else f"{self.license}: {self.license_terms}"

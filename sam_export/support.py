@@ -8,28 +8,33 @@ from pathlib import Path
 
 from .errors import OutputError, RequestError
 from .exporters import TARGETS
+from .full_size import Record, passed, read_record
 from .models import VARIANTS, Variant
+from .models.catalog import same_graphs
 from .models.variants import NOT_VERIFIED
 from .quantize.found import found_names
 from .quantize.recipes import OF_TARGET
 
 BEGIN, END = "<!-- models: begin -->", "<!-- models: end -->"
+NONE = "–"
 MEASURED, NOT_MEASURED = "measured", "gated, not measured yet"
-HEAD = ("models", "for", "floats", "fewer bits", "licence", "modules compared with")
+HEAD = ("models", "for", "floats", "full size gated on", "fewer bits", "licence", "modules compared with")
 
 
 @dataclass(frozen=True)
 class Support:
     """What holds of some models of a family alike.
 
-    `floats`: precisions that the tests export, open and gate on random weights; `fewer_bits`: those that are made by
-    rounding; both by target. `measured`: targets and precisions whose masks on trained weights are known, each as
-    `onnx-int8`. `verified_against`: what the tests compare the family's modules with.
+    `floats`: precisions that are stored as they are; `fewer_bits`: those that are made by rounding; both by target.
+    `full_size`: by target, the models that passed the gate at their full size, on random weights; models that differ in
+    their weights alone are one there. `measured`: targets and precisions whose masks on trained weights are known,
+    each as `onnx-int8`. `verified_against`: what the tests compare the family's modules with.
     """
 
     family: str
     models: tuple[str, ...]
     floats: dict[str, tuple[str, ...]]
+    full_size: dict[str, tuple[str, ...]]
     fewer_bits: dict[str, tuple[str, ...]]
     measured: tuple[str, ...]
     verified_against: str
@@ -40,19 +45,22 @@ class Support:
 
 def support_table(variants: Iterable[Variant] | None = None) -> tuple[Support, ...]:
     """Return a row for the models of a family that differ in nothing but their size, in the catalogue's order."""
-    groups: dict[tuple[object, ...], list[Variant]] = {}
+    record, groups = read_record(), dict[tuple[object, ...], list[Variant]]()
     for row in VARIANTS.values() if variants is None else variants:
         alike = (row.family, row.description, row.full_license, row.verified_against, _measured((row,)))
         groups.setdefault(alike, []).append(row)
-    return tuple(map(_support, groups.values()))
+    return tuple(_support(rows, record) for rows in groups.values())
 
 
-def _support(rows: Sequence[Variant]) -> Support:
-    first = rows[0]
+def _support(rows: Sequence[Variant], record: Record) -> Support:
+    first, names = rows[0], [row.name for row in rows]
     return Support(
         family=first.family,
-        models=tuple(row.name for row in rows),
+        models=tuple(names),
         floats={name: target.precisions for name, target in TARGETS.items()},
+        full_size={
+            target: tuple(name for name in names if passed(record, same_graphs(name), target)) for target in TARGETS
+        },
         fewer_bits={name: OF_TARGET.get(name, ()) for name in TARGETS},
         measured=_measured(rows),
         verified_against=first.verified_against or NOT_VERIFIED,
@@ -84,6 +92,7 @@ def _cells(row: Support) -> tuple[str, ...]:
         ", ".join(f"`{name}`" for name in row.models),
         row.description,
         _floats(row),
+        _full_size(row),
         MEASURED if row.measured else NOT_MEASURED,
         row.license,
         row.verified_against,
@@ -95,6 +104,13 @@ def _floats(row: Support) -> str:
     everywhere = [name for name in next(iter(row.floats.values())) if all(name in some for some in row.floats.values())]
     alone = [f"{name} on {target}" for target, some in row.floats.items() for name in some if name not in everywhere]
     return ", ".join((f"{', '.join(everywhere)} on each target", *alone))
+
+
+def _full_size(row: Support) -> str:
+    """Return the targets that all of the models passed on, and how many of them did on the others."""
+    counts = {target: f"{len(models)} of {len(row.models)}" for target, models in row.full_size.items() if models}
+    everyone = f"{len(row.models)} of {len(row.models)}"
+    return ", ".join(target if count == everyone else f"{target} ({count})" for target, count in counts.items()) or NONE
 
 
 def rewritten(text: str, rows: Sequence[Support], subject: str) -> str:

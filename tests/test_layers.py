@@ -22,6 +22,7 @@ MAY_IMPORT = {
 FACE = {
     "contract",
     "errors",
+    "full_size",
     "held",
     "verification",
     "manifest",

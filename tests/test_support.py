@@ -48,6 +48,21 @@ def test_what_one_target_alone_can_do_is_named_with_it() -> None:
     assert "| fp32, fp16 on each target, bf16 on openvino |" in render_support([row])
 
 
+def test_full_size_says_which_of_the_models_passed() -> None:
+    """A model whose graphs are another's but for the weights counts with it."""
+    (row,) = support_table([VARIANTS["sam_vit_b"]])
+    assert "onnx" in render_support([row])
+    one, two = (
+        dataclasses.replace(row, models=("a", "b"), full_size={"onnx": ("a",), "openvino": models})
+        for models in ((), ("a", "b"))
+    )
+    assert "| onnx (1 of 2) |" in render_support([one])
+    assert "| onnx (1 of 2), openvino |" in render_support([two])
+    assert "| – |" in render_support([dataclasses.replace(row, full_size={"onnx": ()})])
+    twins = {name: row.full_size for row in support_table() for name in row.models}
+    assert all("sam2.1_hiera_tiny" in models for target, models in twins["sam2_hiera_tiny"].items() if models)
+
+
 def test_a_document_keeps_what_is_around_the_table(tmp_path: Path) -> None:
     document = tmp_path / "models.md"
     document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")

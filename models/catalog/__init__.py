@@ -20,3 +20,8 @@ FAMILY_ROWS = (
 
 VARIANTS: Mapping[str, Variant] = {variant.name: variant for rows in FAMILY_ROWS for variant in rows}
 DEFAULT_VARIANT = tiny_vit_sam.LITE_MEDSAM.name
+
+
+def same_graphs(name: str) -> str:
+    """Return the first model whose graphs are this one's but for the weights: itself, if none before it is."""
+    return next(row.name for row in VARIANTS.values() if row.architecture == VARIANTS[name].architecture)
