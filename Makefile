@@ -7,8 +7,8 @@ OUT ?= dist
 MODEL := lite_medsam
 TARGETS := onnx openvino coreml
 PICTURE = $(shell $(BIN)/python -c 'import pathlib, skimage; print(pathlib.Path(skimage.__file__).parent / "data/coins.png")')
-BENCHED := $(addprefix $(OUT)/bench/$(MODEL)-,onnx-fp32 onnx-int8 openvino-fp32 openvino-bf16 openvino-int8)
-BENCH_PEERS := quantize_dynamic nncf_default
+BENCHED := $(addprefix $(OUT)/bench/$(MODEL)-,onnx-fp32 onnx-int8 openvino-fp32 openvino-bf16 openvino-int8 web)
+BENCH_PEERS := quantize_dynamic nncf_default step_exporter step_folded
 BOXES := --box 250,172,296,218 --box 255,34,297,74 --box 189,169,237,218 --box 84,106,123,148 --box 24,172,66,216 --box 310,14,366,70
 # A file's tests stay together, in the order of tests/conftest.py.
 WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
@@ -34,9 +34,11 @@ page:  ## build the demo page that `sam-export serve` shows
 	npm ci --prefix runtimes/web --no-audit --no-fund
 	npm run build --prefix runtimes/web/demo -- --outDir $(CURDIR)/sam_export/server/page
 
-bench: $(INSTALLED)  ## measure the default model on this machine beside its peers, write docs/benchmark
+bench: $(INSTALLED)  ## measure the default model here beside its peers, in Chromium too, write docs/benchmark
 	$(BIN)/sam-export $(MODEL) --target onnx openvino --precision fp32 int8 --overwrite -o $(OUT)/bench
 	$(BIN)/sam-export $(MODEL) --target openvino --precision bf16 --overwrite -o $(OUT)/bench
+	npm ci --prefix runtimes/web --no-audit --no-fund
+	$(BIN)/sam-export $(MODEL) --target web --overwrite -o $(OUT)/bench
 	$(BIN)/sam-export bench $(BENCHED) --peers $(BENCH_PEERS) -o docs/benchmark
 
 docs: $(INSTALLED)  ## build the tutorials and reference pages into build/site

@@ -180,7 +180,8 @@ def _encoders(field: Field, found: Sequence[Timing]) -> tuple[Encoder, ...]:
     for timing in found:
         one, report = timing.contestant, timing.engines["image_encoder"]
         given = field.manifest_of(one)
-        if one.kind == "pytorch" or report.engine not in ("onnxruntime", "openvino") or (not given and one.asked):
+        peers_own = given is None and one.asked and one.name != PLAIN
+        if one.kind == "pytorch" or report.engine not in ("onnxruntime", "openvino") or peers_own:
             continue
         graph = _encoder_path(one, given)
         hw = field.source.model.variant.preprocessing.image_hw

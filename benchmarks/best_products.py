@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -14,9 +15,11 @@ from ..contract import Array
 from ..optional import import_openvino, import_optional
 from .run_record import Peak
 
+Shape = tuple[int, int, int]
 LEAST_RUNS, LEAST_SECONDS = 5, 0.6
-# Square products: small enough for caches, and large enough to hide what a call costs.
-SIDES = (512, 1024, 2048)
+# Rows, depth, columns. Squares, small enough for caches and large enough to hide what a call costs, and what encoders
+# have: many rows by a small matrix, both of its ways.
+SHAPES = ((512, 512, 512), (1024, 1024, 1024), (2048, 2048, 2048), (4096, 256, 1024), (4096, 1024, 256))
 
 
 def best_products(engines: Sequence[str], threads: int) -> tuple[Peak, ...]:
@@ -30,11 +33,11 @@ def best_products(engines: Sequence[str], threads: int) -> tuple[Peak, ...]:
 
 def _products(engines: Sequence[str], threads: int) -> Iterable[Peak]:
     for engine in engines:
-        for side in SIDES:
-            yield from (_in_openvino if engine == "openvino" else _in_onnxruntime)(side, threads)
+        for shape in SHAPES:
+            yield from (_in_openvino if engine == "openvino" else _in_onnxruntime)(shape, threads)
 
 
-def _reached(run_once: Callable[[], object], side: int) -> float:
+def _reached(run_once: Callable[[], object], shape: Shape) -> float:
     """Return GFLOP/s of the fastest of many calls: what the machine can do, not what it does on average."""
     run_once()
     seconds: list[float] = []
@@ -43,53 +46,62 @@ def _reached(run_once: Callable[[], object], side: int) -> float:
         started = time.perf_counter()
         run_once()
         seconds.append(time.perf_counter() - started)
-    return 2e-9 * side**3 / min(seconds)
+    return 2e-9 * math.prod(shape) / min(seconds)
 
 
-def _in_onnxruntime(side: int, threads: int) -> Iterable[Peak]:
+def _in_onnxruntime(shape: Shape, threads: int) -> Iterable[Peak]:
     from onnx import TensorProto, helper, numpy_helper
 
     ort = import_optional("onnxruntime", purpose="measuring products", extra="runtime")
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = threads
+    rows, depth, columns = shape
     random = np.random.default_rng(0)
     for dtype, op, values, kind in (
-        ("fp32", "MatMul", random.standard_normal((side, side)).astype(np.float32), TensorProto.FLOAT),
-        ("int8", "MatMulInteger", random.integers(-127, 127, (side, side)).astype(np.int8), TensorProto.UINT8),
+        ("fp32", "MatMul", random.standard_normal((depth, columns)).astype(np.float32), TensorProto.FLOAT),
+        ("int8", "MatMulInteger", random.integers(-127, 127, (depth, columns)).astype(np.int8), TensorProto.UINT8),
     ):
         out = TensorProto.FLOAT if dtype == "fp32" else TensorProto.INT32
         graph = helper.make_graph(
             [helper.make_node(op, ["x", "w"], ["y"])],
             "product",
-            [helper.make_tensor_value_info("x", kind, [side, side])],
-            [helper.make_tensor_value_info("y", out, [side, side])],
+            [helper.make_tensor_value_info("x", kind, [rows, depth])],
+            [helper.make_tensor_value_info("y", out, [rows, columns])],
             [numpy_helper.from_array(values, "w")],
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         session = ort.InferenceSession(model.SerializeToString(), settings, providers=["CPUExecutionProvider"])
-        x = np.abs(values).astype(helper.tensor_dtype_to_np_dtype(kind))
-        what = f"{op} of {side} x {side} in onnxruntime"
-        yield Peak(dtype, _reached(partial(session.run, None, {"x": x}), side), what)
+        x = np.abs(np.resize(values, (rows, depth))).astype(helper.tensor_dtype_to_np_dtype(kind))
+        what = f"{op} of {_named(shape)} in onnxruntime"
+        yield Peak(dtype, _reached(partial(session.run, None, {"x": x}), shape), what)
 
 
-def _in_openvino(side: int, threads: int) -> Iterable[Peak]:
+def _in_openvino(shape: Shape, threads: int) -> Iterable[Peak]:
     openvino = import_openvino(purpose="measuring products", extra="runtime-openvino")
     core = openvino.Core()
     has = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     wanted = [("fp32", "f32"), *([("bf16", "bf16")] if "BF16" in has else []), ("int8", "f32")]
-    x = np.random.default_rng(0).standard_normal((side, side)).astype(np.float32)
+    rows, depth, columns = shape
+    random = np.random.default_rng(0)
+    x = random.standard_normal((rows, depth)).astype(np.float32)
+    w = random.standard_normal((columns, depth)).astype(np.float32)
     for dtype, hint in wanted:
         config = {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads}
-        compiled = core.compile_model(_product(openvino, x, integer=dtype == "int8"), "CPU", config)
+        compiled = core.compile_model(_product(openvino, x.shape, w, integer=dtype == "int8"), "CPU", config)
         infer = compiled.create_infer_request()
-        what = f"a product of {side} x {side} in OpenVINO"
-        yield Peak(dtype, _reached(partial(infer.infer, {0: x}, share_inputs=True), side), what)
+        what = f"a product of {_named(shape)} in OpenVINO"
+        yield Peak(dtype, _reached(partial(infer.infer, {0: x}, share_inputs=True), shape), what)
 
 
-def _product(openvino: ModuleType, weights: Array, *, integer: bool) -> Any:
+def _named(shape: Shape) -> str:
+    rows, depth, columns = shape
+    return f"{rows} x {depth} and {depth} x {columns}"
+
+
+def _product(openvino: ModuleType, x_shape: tuple[int, ...], weights: Array, *, integer: bool) -> Any:
     ops = openvino.opset13
-    x = ops.parameter(weights.shape, np.float32, name="x")
-    w = ops.constant(weights.T.copy())
+    x = ops.parameter(x_shape, np.float32, name="x")
+    w = ops.constant(weights)
     if integer:
         x_grid = (ops.constant(np.float32(value)) for value in (-4.0, 4.0, -4.0, 4.0))
         w_grid = (ops.constant(np.float32(value)) for value in (-4.0, 4.0, -4.0, 4.0))

@@ -45,7 +45,7 @@ def claim(run: Run, entry: Entry, stage: str) -> Claim | None:
 
 
 def opening_median(entry: Entry) -> float | None:
-    """Return the median of the seconds from a process's start to the first mask."""
+    """Return the median of the seconds from opening one, in a fresh process, to the first mask."""
     return statistics.median(one.to_first_mask for one in entry.openings) if entry.openings else None
 
 

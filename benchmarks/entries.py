@@ -65,6 +65,7 @@ def entry_of(timing: Timing, field: Field, suite: Suite | None, progress: Progre
         scores_note=note,
         openings=timing.openings,
         stages=timing.stages,
+        peak_bytes=timing.peak_bytes,
     )
 
 

@@ -12,7 +12,9 @@ from ..contract import GraphContract, MaskRule, Preprocessing
 PLAIN = "plain"
 GRAPHS_NAME = "graphs.json"
 Engine = Literal["onnxruntime", "openvino"]
-Form = Literal["one_prompt", "samexporter", "optimum"]
+Form = Literal["one_prompt", "batched", "samexporter", "optimum"]
+# What this project's own modules make: the graphs change with them, and are made anew for each run.
+OWN = (PLAIN, "step_exporter", "step_folded")
 
 
 class PeerGraphs(msgspec.Struct, frozen=True):

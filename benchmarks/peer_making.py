@@ -22,7 +22,7 @@ from ..runtimes.preprocess import prepare_image
 from ..verify.pictures import picture_set
 from .peer_environment import PEERS as PEER_FOLDER
 from .peer_environment import Peer, peer, script_hash
-from .peer_graphs import GRAPHS_NAME, PLAIN, Engine, Form, PeerGraphs
+from .peer_graphs import GRAPHS_NAME, OWN, PLAIN, Engine, Form, PeerGraphs
 from .plain_modules import plain_modules
 
 SCRIPT_FILES = ("run.py", "requirements.txt", "no-deps.txt")
@@ -44,6 +44,8 @@ PEERS: Mapping[str, PeerKind] = {
     "nncf_default": PeerKind(
         "the plain export's encoder through nncf.quantize with its defaults", from_plain=True, calibrated=True
     ),
+    "step_exporter": PeerKind("a step to a bundle: upstream's modules through this project's exporter"),
+    "step_folded": PeerKind("a step to a bundle: norms folded, tokens projected in place of cells"),
     "samexporter": PeerKind("the package samexporter's own export"),
     "optimum": PeerKind("Hugging Face optimum's own export"),
 }
@@ -110,7 +112,7 @@ def make_graphs(name: str, source: Source, folder: Path) -> Path:
     # What is made of the plain graphs lies beside them, and those depend on this project's modules, too.
     key = f"{name}-{written}" + ("" if plain is None else f"-{script_hash(plain / 'image_encoder.onnx')}")
     out = folder / "graphs" / source.key / key
-    if name == PLAIN or not (out / GRAPHS_NAME).is_file():
+    if name in OWN or not (out / GRAPHS_NAME).is_file():
         _make(peer(name, folder / name), source, plain, out)
     return out
 

@@ -132,9 +132,10 @@ def _sessions(folder: Path, graphs: PeerGraphs, options: EngineOptions) -> dict[
         vision = OptimumEncoder(encoder, options)
         return {"image_encoder": vision, "mask_decoder": OptimumDecoder(decoder, options, vision)}
     contracts = graphs.contracts
+    answering = _open(decoder, graphs.engine, contracts["mask_decoder"], options)
     return {
         "image_encoder": _open(encoder, graphs.engine, contracts["image_encoder"], options),
-        "mask_decoder": OneByOne(_open(decoder, graphs.engine, contracts["mask_decoder"], options)),
+        "mask_decoder": answering if graphs.form == "batched" else OneByOne(answering),
     }
 
 

@@ -42,12 +42,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Timing:
-    """What one contestant gave."""
+    """What one contestant gave. `peak_bytes`: of its process, after all stages."""
 
     contestant: Contestant
     engines: dict[str, EngineReport]
     openings: tuple[Opening, ...]
     stages: dict[str, Samples]
+    peak_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class _Race:
         self._absent: dict[str, Absent] = {}
         self._openings: dict[str, list[Opening]] = {one.name: [] for one in plan.contestants}
         self._workers: dict[str, Worker] = {}
+        self._peaks: dict[str, int] = {}
         self._foreign = ForeignTime()
 
     def run(self) -> Timings:
@@ -83,6 +85,7 @@ class _Race:
                 self._workers[one.name].ready.engines,
                 tuple(self._openings[one.name]),
                 {stage: of_all[one.name] for stage, of_all in samples.items() if one.name in of_all},
+                self._peaks.get(one.name, 0),
             )
             for one in self._plan.contestants
             if one.name in self._workers
@@ -145,6 +148,7 @@ class _Race:
                     timed = self._workers[one.name].time(stage.name)
                     into[one.name].append(timed.seconds)
                     own += timed.processor_seconds
+                    self._peaks[one.name] = timed.peak_bytes
         return own
 
     def _rounds(self, stage: Stage, warmups: dict[str, list[float]]) -> int:

@@ -56,8 +56,8 @@ class Opening:
 
     @property
     def to_first_mask(self) -> float:
-        """Seconds from starting the interpreter to the first mask."""
-        return self.start_seconds + self.open_seconds + self.first_mask_seconds
+        """Seconds from opening it to the first mask; an interpreter that runs already is what programs have."""
+        return self.open_seconds + self.first_mask_seconds
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,8 @@ class Scores:
 class Entry:
     """One that took part. `what`: a sentence; `engines`: what its sessions say that they really use, by component.
 
-    `scores` is None where there are none, and `scores_note` says why.
+    `scores` is None where there are none, and `scores_note` says why. `peak_bytes`: the most memory that its process
+    held in all stages.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Entry:
     scores_note: str
     openings: tuple[Opening, ...]
     stages: dict[str, Samples]
+    peak_bytes: int = 0
 
 
 @dataclass(frozen=True)

@@ -100,10 +100,15 @@ SHORT = {
 
 
 def cost_grid(run: Run) -> Grid:
-    head = ("", "mean IoU", "p5", "worst", "harsh mean", "to the first mask, s", "of it start, opening")
+    scores, sizes = ("mean IoU", "p5", "worst", "harsh mean"), ("on disk, MB", "over the wire, MB")
+    opening = (
+        "opening to the first mask, s",
+        "of it opening; the start before it",
+        "peak memory until then, in all, MB",
+    )
     return Grid(
         "Accuracy, and what opening takes",
-        (*head, "peak memory, MB", "on disk, MB", "over the wire, MB", "accuracy by"),
+        ("", *scores, *opening, *sizes, "accuracy by"),
         tuple((entry.name, *_scores(entry), *_opening(entry), *_sizes(entry), _origin(entry)) for entry in run.entries),
     )
 
@@ -129,7 +134,8 @@ def _opening(entry: Entry) -> tuple[str, ...]:
     if seconds is None or peak is None:
         return NONE, NONE, NONE
     typical = sorted(entry.openings, key=lambda one: one.to_first_mask)[len(entry.openings) // 2]
-    return f"{seconds:.2f}", f"{typical.start_seconds:.2f}, {typical.open_seconds:.2f}", f"{peak / 1e6:.0f}"
+    most = f"{entry.peak_bytes / 1e6:.0f}" if entry.peak_bytes else NONE
+    return f"{seconds:.2f}", f"{typical.open_seconds:.2f}; {typical.start_seconds:.2f}", f"{peak / 1e6:.0f}, {most}"
 
 
 def _sizes(entry: Entry) -> tuple[str, str]:
@@ -165,13 +171,14 @@ def ablation_grids(run: Run) -> tuple[Grid, ...]:
     return tuple(
         Grid(
             f"What each technique of {name} is worth ({record.component}, by {record.engine}; not of this run)",
-            ("", "mean IoU", "worst", "harsh mean", "time by the float graph's"),
+            ("", "mean IoU", "worst", "harsh mean", "MB", "time by the float graph's"),
             tuple(
                 (
                     row.label,
                     format_iou(row.stable_mean),
                     format_iou(row.stable_worst),
                     format_iou(row.harsh_mean),
+                    f"{row.bytes / 1e6:.1f}",
                     NONE if row.latency_ratio is None else f"{row.latency_ratio:.2f}x",
                 )
                 for row in record.ablation

@@ -10,6 +10,11 @@ from .lineup_names import COMPILED, EAGER, PLAIN_OPENVINO
 from .run_record import Entry, Run
 
 FLOATS = ("fp32", "fp16", "bf16")
+# The peers that stand between the plain export and a bundle.
+REWRITING = {
+    "step_exporter": "this project's exporter",
+    "step_folded": "norms folded, tokens projected in place of cells",
+}
 STEPS: tuple[str, ...] = ("encoder", "decoder_1", "decoder_64")
 
 
@@ -46,7 +51,8 @@ def _pytorch(run: Run) -> list[tuple[str, Entry | None]]:
 
 
 def _onnx(run: Run) -> list[tuple[str, Entry | None]]:
-    return [("plain export", run.entry(run.baseline)), *_floats(run, "onnx"), *_quantized(run, "onnx")]
+    steps = [(label, run.entry(name)) for name, label in REWRITING.items()]
+    return [("plain export", run.entry(run.baseline)), *steps, *_floats(run, "onnx"), *_quantized(run, "onnx")]
 
 
 def _openvino(run: Run) -> list[tuple[str, Entry | None]]:

@@ -46,10 +46,11 @@ class Ready(msgspec.Struct, frozen=True):
 
 
 class Timed(msgspec.Struct, frozen=True):
-    """`processor_seconds`: of all threads of the process in the same span."""
+    """`processor_seconds`: of all threads of the process in the same span. `peak_bytes`: of the process so far."""
 
     seconds: float = 0.0
     processor_seconds: float = 0.0
+    peak_bytes: int = 0
     error: str | None = None
 
 
@@ -80,7 +81,7 @@ def _timed(stage: Callable[[], object]) -> Timed:
         stage()
     except SamExportError as exc:
         return Timed(error=str(exc))
-    return Timed(time.perf_counter() - started, time.process_time() - before)
+    return Timed(time.perf_counter() - started, time.process_time() - before, peak_bytes())
 
 
 def _stages(segmenter: Segmenter, request: WorkerRequest) -> Mapping[str, Callable[[], object]]:

@@ -23,7 +23,7 @@ def found_plan(
     text = _read(f"{name}.json")
     if text is None and target in SAME_GRAPHS:
         # Its search is not told of: what it timed is another engine.
-        return found_plan(model, checkpoint_sha256, SAME_GRAPHS[target], precision)[0], ()
+        return found_plan(model, checkpoint_sha256, SAME_GRAPHS[target], precision, prefer)[0], ()
     plan = decode_plan(text, name) if text is not None else None
     if plan is None or plan.checkpoint_sha256 != checkpoint_sha256:
         return None, ()

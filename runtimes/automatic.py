@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 Step = Callable[[int], None]
-# ms a prompt of LiteMedSAM's decoder on two cores, in batches of 1, 4, 16, 64: onnxruntime 31, 35, 35, 35; OpenVINO 52,
-# 49, 47, 54. What is no processor wants larger ones.
-POINTS_PER_BATCH = {"CPUExecutionProvider": 1, "CPU": 16}
+# ms a point of everything mode with LiteMedSAM on two cores, in batches of 1, 8, 16: onnxruntime 51, 45, 39; OpenVINO
+# 49, 42, 40. What is no processor wants larger ones.
+POINTS_PER_BATCH = {"CPUExecutionProvider": 16, "CPU": 16}
 POINTS_PER_BATCH_ELSEWHERE = 64
 # SAM 2 clips the logits that it feeds back.
 FED_BACK = 32.0

@@ -17,7 +17,8 @@ ABSENT_STATUS = RequestError.exit_status
 SEARCH_NAME = "search.json"
 # Named here again: the peers' own table needs torch.
 PEERS_EXPLAINED = (
-    "what to compare with, beside `plain`: plain_openvino, quantize_dynamic, nncf_default, samexporter, optimum"
+    "what to compare with, beside `plain`, and steps between it and a bundle: plain_openvino, quantize_dynamic, "
+    "nncf_default, step_exporter, step_folded, samexporter, optimum"
 )
 
 

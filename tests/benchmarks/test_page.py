@@ -112,6 +112,7 @@ def test_what_techniques_are_worth_is_shown_with_its_own_origin() -> None:
     page = render_page(dataclasses.replace(sample_run(), searches={"lite_medsam-onnx-int8": (record,)}))
     assert "nearest rounding" in page
     assert "not of this run" in page
+    assert "10.0" in page  # its size in MB
 
 
 @pytest.mark.parametrize(

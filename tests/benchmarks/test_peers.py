@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from sam_export.benchmarks.contestants import Contestant
 from sam_export.benchmarks.machine import Disturbance, ForeignTime, this_machine
@@ -21,10 +22,13 @@ from sam_export.benchmarks.peer_sessions import OneByOne
 from sam_export.benchmarks.plain_modules import PlainSession, plain_modules
 from sam_export.benchmarks.scores import measured_scores, reference_scores
 from sam_export.benchmarks.sizes import measured_size
+from sam_export.benchmarks.step_graphs import Step, exported_step, folded_and_projected
 from sam_export.contract import Array
 from sam_export.errors import ConversionError, UnsupportedError
+from sam_export.exporters import export
 from sam_export.models import SamModel, components
 from sam_export.models.components import example_inputs
+from sam_export.runtimes.onnxruntime_engine import OnnxRuntimeSession
 from sam_export.verify.pictures import picture_set
 from sam_export.verify.suite import build_suite
 from sam_export.verify.torch_session import torch_sessions
@@ -101,6 +105,27 @@ def test_plain_modules_give_what_the_model_gives(tiny_sam: SamModel) -> None:
             expected = own[name].run(feeds)[output]
             np.testing.assert_allclose(value, expected, atol=1e-4 * np.abs(expected).max())
         assert given.report.device == "eager"
+
+
+@pytest.mark.parametrize("step", [lambda model: model, folded_and_projected], ids=["exporter", "folded"])
+def test_the_steps_to_a_bundle_are_the_same_function(step: Step, tiny_sam: SamModel, tmp_path: Path) -> None:
+    answer, own = exported_step(step, tiny_sam, tmp_path, export), torch_sessions(tiny_sam)
+    for part in components(tiny_sam):
+        contract, name = part.contract, part.contract.component
+        session = OnnxRuntimeSession(tmp_path / answer.files[name], contract)
+        values = (tensor.numpy() for tensor in example_inputs(contract))
+        feeds = dict(zip(contract.input_names, values, strict=True))
+        for output, value in session.run(feeds).items():
+            expected = own[name].run(feeds)[output]
+            np.testing.assert_allclose(value, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_a_step_folds_every_norm_and_leaves_the_model_alone(tiny_sam: SamModel) -> None:
+    assert _norms(folded_and_projected(tiny_sam)) == 0 < _norms(tiny_sam)
+
+
+def _norms(model: SamModel) -> int:
+    return sum(isinstance(part, nn.BatchNorm2d) for part in model.module.modules())
 
 
 def test_a_decoder_of_one_prompt_is_asked_for_each(tiny_sam: SamModel) -> None:

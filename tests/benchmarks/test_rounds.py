@@ -53,6 +53,7 @@ def test_every_stage_has_as_many_samples_of_all(bundle: Path, picture: np.ndarra
         assert {len(samples.warmups) for samples in one.stages.values()} == {1}
         assert len(one.openings) == 2
         assert all(opening.to_first_mask > opening.open_seconds > 0 for opening in one.openings)
+        assert all(opening.start_seconds > 0 for opening in one.openings)
         assert one.engines["mask_decoder"].threads == 1
 
 

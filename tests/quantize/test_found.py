@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -27,7 +28,7 @@ from sam_export.quantize.plan import (
 )
 from sam_export.quantize.quantizer import check_layers
 from sam_export.quantize.recipes import OF_TARGET
-from sam_export.search_record import decode_records, encode_records
+from sam_export.search_record import Preferred, decode_records, encode_records
 
 from ..verify.search_samples import record
 
@@ -137,8 +138,9 @@ def test_layers_that_a_model_does_not_have_are_noticed() -> None:
         check_layers(encoder, PLAN.components["image_encoder"])
 
 
+@pytest.mark.parametrize("prefer", get_args(Preferred))
 @pytest.mark.parametrize("precision", ["int8", "w8"])
-def test_a_target_with_the_graphs_of_another_takes_its_plans(precision: str) -> None:
+def test_a_target_with_the_graphs_of_another_takes_its_plans(precision: str, prefer: Preferred) -> None:
     checkpoint = VARIANTS["lite_medsam"].checkpoint_sha256
-    plan, _ = found_plan("lite_medsam", checkpoint, "onnx", precision)
-    assert found_plan("lite_medsam", checkpoint, "web", precision) == (plan, ())
+    plan, _ = found_plan("lite_medsam", checkpoint, "onnx", precision, prefer)
+    assert found_plan("lite_medsam", checkpoint, "web", precision, prefer) == (plan, ())
