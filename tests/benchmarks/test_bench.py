@@ -176,7 +176,7 @@ def test_a_run(picture: np.ndarray, tmp_path: Path) -> None:
 
 
 def random_bundle(picture: np.ndarray, folder: Path) -> Path:
-    made = write_tiny_bundle(untrained("lite_medsam"), picture, folder / "work", folder / "dist")
+    made = write_tiny_bundle(untrained("lite_medsam-128px"), picture, folder / "work", folder / "dist")
     manifest = json.loads((made / "bundle.json").read_text())
     manifest["model"]["seed"] = 0
     (made / "bundle.json").write_text(json.dumps(manifest))
