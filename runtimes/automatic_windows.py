@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..contract import FloatArray, MaskRule, Preprocessing
-from .postprocess import axis_matrices
+from .postprocess import Band, axis_matrices, bands, fill
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,21 +29,24 @@ class Axis:
     """One axis of the upsampling.
 
     Shapes:
-        weights      [pixels, cells]  what each pixel takes from each cell
-        first, last  [pixels]         the first and last cell that it takes anything from, both ascending
+        bands        all pixels, with what each takes from each cell
+        first, last  [pixels]  the first and last cell that it takes anything from, both ascending
     """
 
-    weights: FloatArray
+    bands: tuple[Band, ...]
     first: NDArray[np.int64]
     last: NDArray[np.int64]
 
-    def reached_from(self, cells: NDArray[np.int64]) -> tuple[slice, slice]:
-        """Return the pixels that take from any cell between the first given and the last, and all their cells."""
+    def reached_from(self, cells: NDArray[np.int64]) -> slice:
+        """Return the pixels that take from any cell between the first given and the last; there may be none."""
         begin = int(np.searchsorted(self.last, cells[0], "left"))
         end = int(np.searchsorted(self.first, cells[-1], "right"))
-        if begin == end:  # a small picture skips cells
-            return slice(begin, begin), slice(0, 0)
-        return slice(begin, end), slice(int(self.first[begin]), int(self.last[end - 1]) + 1)
+        return slice(begin, end)
+
+    def within(self, pixels: slice) -> list[Band]:
+        """Return the bands of these pixels alone, counted from the first of them."""
+        met = (one for one in self.bands if one.pixels.start < pixels.stop and pixels.start < one.pixels.stop)
+        return [_part(one, pixels) for one in met]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,22 +61,30 @@ class Upsampler:
         above: NDArray[np.bool_] = np.greater(low_res, level)
         if not above.any():
             return None
-        rows, row_cells = self.rows.reached_from(np.flatnonzero(above.any(axis=1)))
-        columns, column_cells = self.columns.reached_from(np.flatnonzero(above.any(axis=0)))
+        rows = self.rows.reached_from(np.flatnonzero(above.any(axis=1)))
+        columns = self.columns.reached_from(np.flatnonzero(above.any(axis=0)))
         if rows.start == rows.stop or columns.start == columns.stop:
             return None
-        in_rows = np.matmul(self.rows.weights[rows, row_cells], low_res[row_cells, column_cells])
-        logits: FloatArray = np.matmul(in_rows, self.columns.weights[columns, column_cells].T)
+        logits = np.empty((rows.stop - rows.start, columns.stop - columns.start), np.float32)
+        fill(logits, low_res, self.rows.within(rows), self.columns.within(columns))
         return LogitWindow(logits, rows.start, columns.start)
 
 
 def upsampler(original_hw: tuple[int, int], pre: Preprocessing, rule: MaskRule) -> Upsampler:
     """Return the upsampler to a picture of that size."""
-    rows, columns = axis_matrices(original_hw, pre, rule)
-    return Upsampler(_axis(rows), _axis(columns))
+    of_axes = zip(bands(original_hw, pre, rule), axis_matrices(original_hw, pre, rule), strict=True)
+    rows, columns = (_axis(own, weights) for own, weights in of_axes)
+    return Upsampler(rows, columns)
 
 
-def _axis(weights: FloatArray) -> Axis:
+def _axis(own: tuple[Band, ...], weights: FloatArray) -> Axis:
     taken = weights > 0
     cells = weights.shape[1]
-    return Axis(weights, taken.argmax(axis=1), cells - 1 - taken[:, ::-1].argmax(axis=1))
+    return Axis(own, taken.argmax(axis=1), cells - 1 - taken[:, ::-1].argmax(axis=1))
+
+
+def _part(band: Band, pixels: slice) -> Band:
+    """Return what a band has of these pixels, counted from the first of them."""
+    start, stop = max(band.pixels.start, pixels.start), min(band.pixels.stop, pixels.stop)
+    own = band.weights[start - band.pixels.start : stop - band.pixels.start]
+    return Band(slice(start - pixels.start, stop - pixels.start), band.cells, own)

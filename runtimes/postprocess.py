@@ -11,7 +11,7 @@ a tile are on one side of the threshold its pixels are too, and only the tiles a
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,9 +21,12 @@ from ..contract import Array, FloatArray, MaskRule, Preprocessing
 from ..errors import ContractError
 from .preprocess import fitted_hw
 
-# Larger products took 60 ms instead of 1 right after an engine's run on two cores; likely, their threads wait for
-# those that the engine leaves spinning.
 ROWS_AT_ONCE, COLUMNS_AT_ONCE = 64, 128
+# Sides of a product, multiplied, up to which OpenBLAS stays in one thread. Another one would wait for those that an
+# engine leaves spinning, or for a core that another program has: 60 to 800 ms instead of 1.
+SINGLE_THREADED = 2**18
+# Cells that pixels take from beyond those that they cover, of two interpolations.
+BESIDE = 4
 # Far above the rounding of a sum of four float32 products, relative to the largest logit.
 ROUNDING = 1e-5
 
@@ -52,13 +55,19 @@ def upsample(low_res: FloatArray, original_hw: tuple[int, int], pre: Preprocessi
         ContractError: `low_res` is not [M, h, w].
     """
     logits = np.empty((len(low_res), *original_hw), np.float32)  # first, so that what cannot fit fails at once
-    rows, columns = _bands(low_res, original_hw, pre, rule)
+    _require_masks(low_res, rule)
+    rows, columns = bands(original_hw, pre, rule)
     for cells, pixels in zip(low_res, logits, strict=True):
-        for row in rows:
-            strip = row.weights @ cells[row.cells]
-            for column in columns:
-                pixels[row.pixels, column.pixels] = strip[:, column.cells] @ column.weights.T
+        fill(pixels, cells, rows, columns)
     return logits
+
+
+def fill(pixels: FloatArray, cells: FloatArray, rows: Iterable[Band], columns: Sequence[Band]) -> None:
+    """Fill in the logits of all pixels that the bands have."""
+    for row in rows:
+        strip = row.weights @ cells[row.cells]
+        for column in columns:
+            pixels[row.pixels, column.pixels] = strip[:, column.cells] @ column.weights.T
 
 
 def masks_in_picture(
@@ -70,7 +79,8 @@ def masks_in_picture(
         ContractError: `low_res` is not [M, h, w].
     """
     masks = np.zeros((len(low_res), *original_hw), np.bool_)
-    rows, columns = _bands(low_res, original_hw, pre, rule)
+    _require_masks(low_res, rule)
+    rows, columns = bands(original_hw, pre, rule)
     for cells, mask in zip(low_res, masks, strict=True):
         margin = ROUNDING * float(np.abs(cells).max())
         inside = _tile_extremes(np.minimum, cells, rows, columns) > rule.threshold + margin
@@ -87,16 +97,21 @@ def masks_in_picture(
     return masks
 
 
-def _bands(
-    low_res: FloatArray, original_hw: tuple[int, int], pre: Preprocessing, rule: MaskRule
-) -> tuple[tuple[Band, ...], tuple[Band, ...]]:
-    """Return the bands of rows and those of columns."""
+def _require_masks(low_res: FloatArray, rule: MaskRule) -> None:
     if low_res.ndim != 3 or low_res.shape[1:] != rule.mask_hw:
         raise ContractError(
             f"low_res_masks: shape {list(low_res.shape)}, the mask rule says [M, {rule.mask_hw[0]}, {rule.mask_hw[1]}]"
         )
+
+
+def bands(
+    original_hw: tuple[int, int], pre: Preprocessing, rule: MaskRule
+) -> tuple[tuple[Band, ...], tuple[Band, ...]]:
+    """Return the bands of a picture's rows, and of its columns; each pixel is in one of both."""
     rows, columns = _axes(original_hw, pre, rule)
-    return _axis_bands(rows, ROWS_AT_ONCE), _axis_bands(columns, COLUMNS_AT_ONCE)
+    rows_at_once = rows.at_once(ROWS_AT_ONCE, columns.mask)
+    columns_at_once = columns.at_once(COLUMNS_AT_ONCE, rows_at_once)
+    return _axis_bands(rows, rows_at_once), _axis_bands(columns, columns_at_once)
 
 
 def axis_matrices(original_hw: tuple[int, int], pre: Preprocessing, rule: MaskRule) -> tuple[FloatArray, FloatArray]:
@@ -113,6 +128,13 @@ class _Axis:
     frame: int
     covered: int
     original: int
+
+    def at_once(self, most: int, across: int) -> int:
+        """Return how many pixels to compute at once beside `across` of the other axis: `most`, or its halves."""
+        cells_per_pixel = self.mask / self.frame * self.covered / self.original
+        while most > 1 and most * (most * cells_per_pixel + BESIDE) * across > SINGLE_THREADED:
+            most //= 2
+        return most
 
 
 def _axes(original_hw: tuple[int, int], pre: Preprocessing, rule: MaskRule) -> tuple[_Axis, _Axis]:

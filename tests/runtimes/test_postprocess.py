@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sam_export.contract import FloatArray, MaskRule, Normalisation, Preprocessing
 from sam_export.errors import ContractError
-from sam_export.runtimes.postprocess import axis_matrices, masks_in_picture, upsample
+from sam_export.runtimes.postprocess import SINGLE_THREADED, axis_matrices, bands, masks_in_picture, upsample
 from sam_export.runtimes.preprocess import fitted_hw
 
 
@@ -120,6 +120,16 @@ def test_masks_are_the_thresholded_logits(
     for low_res in (blobs(mask, 4), logits(mask), np.full((1, mask, mask), threshold, np.float32)):
         expected = upsample(low_res, original_hw, pre, rule) > threshold
         assert np.array_equal(masks_in_picture(low_res, original_hw, pre, rule), expected)
+
+
+@pytest.mark.parametrize("original_hw", [(40, 60), (128, 128), (256, 256), (512, 512), (1500, 2000), (5000, 90)])
+@pytest.mark.parametrize("mask", [64, 256])
+def test_no_product_is_large_enough_for_a_second_thread(original_hw: tuple[int, int], mask: int) -> None:
+    pre, rule = setting(mask, 4 * mask)
+    rows, columns = bands(original_hw, pre, rule)
+    for row in rows:
+        assert row.weights.size * mask <= SINGLE_THREADED
+        assert all(len(row.weights) * column.weights.size <= SINGLE_THREADED for column in columns)
 
 
 def test_axis_matrices_give_the_same_logits() -> None:
