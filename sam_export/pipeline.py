@@ -16,6 +16,7 @@ from .bundle import BundleDraft, write_bundle
 from .candidates import Accepted, Made, Progress, Shared, export_task, make
 from .errors import OutputError, SamExportError
 from .export_ahead import ExportAhead
+from .held_out import require_held_out
 from .jobs import ExportRequest, Job, by_bundle, is_quantized, plan
 from .models import Component, SamModel, components, load, untrained
 from .models.components import LARGE_BYTES, weights_bytes
@@ -54,6 +55,7 @@ def export_bundles(request: ExportRequest, progress: Progress | None = None) -> 
     """
     jobs = plan(request)
     pictures = evaluation_pictures(request.evaluation) if request.evaluation else picture_set("gate")
+    require_held_out(request, jobs, pictures)
     model = _model(request, progress)
     parts = components(model)
     with _exports_ahead(parts, jobs, request) as ahead:
