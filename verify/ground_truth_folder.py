@@ -61,10 +61,7 @@ def _names(pictures: tuple[Picture, ...]) -> list[str]:
 
 
 def _with_truth(pictures: tuple[Picture, ...], truth: CocoTruth | MaskTruth, source: Path) -> tuple[Picture, ...]:
-    found = tuple(
-        dataclasses.replace(picture, truth=truth.of(picture.name, (picture.image.shape[0], picture.image.shape[1])))
-        for picture in pictures
-    )
+    found = tuple(dataclasses.replace(picture, truth=truth.of(picture.name, picture.hw)) for picture in pictures)
     if not any(picture.truth and picture.truth.objects for picture in found):
         raise GroundTruthError(
             f"{source}: no object that covers {LEAST_COVERAGE:.2%} of its picture or more on {len(found)} pictures; "

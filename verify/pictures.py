@@ -8,8 +8,9 @@ takes part.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -115,16 +116,27 @@ CROPS: Mapping[SetName, tuple[Crop, ...]] = {
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """`image` uint8 [H, W, 3] RGB; `sha256` is over its size and pixels; `source` says where it was cut from.
+    """`sha256` is over its size `hw` and its pixels; `source` says where it was cut from.
 
-    `truth`: what people outlined on it, None where nobody did.
+    `pixels`: gives them; a file is decoded anew each time, so that many of them fit. `truth`: what people outlined on
+    it, None where nobody did.
     """
 
     name: str
     source: str
-    image: ImageArray
+    hw: tuple[int, int]
     sha256: str
+    pixels: Callable[[], ImageArray]
     truth: PictureTruth | None = None
+
+    @property
+    def image(self) -> ImageArray:
+        """Return the picture, uint8 [H, W, 3] RGB.
+
+        Raises:
+            ImageError: its file cannot be read any more, or was changed.
+        """
+        return self.pixels()
 
 
 def picture_set(name: SetName) -> tuple[Picture, ...]:
@@ -154,7 +166,20 @@ def pictures_in(folder: Path, *, without: str | None = None) -> tuple[Picture, .
         raise ImageError(f"{folder}: cannot be read ({exc.strerror or exc}); give a folder of pictures") from exc
     if not files:
         raise ImageError(f"{folder}: holds no {'picture' if without else 'file'}; give a folder of pictures")
-    return tuple(_picture(path.name, str(path), read_image(path)) for path in files)
+    return tuple(map(_of_file, files))
+
+
+def _of_file(path: Path) -> Picture:
+    """Return a picture that holds no pixels; the file is decoded once, for its hash."""
+    first = _picture(path.name, str(path), read_image(path))
+    return replace(first, pixels=partial(_read_again, path, first.sha256))
+
+
+def _read_again(path: Path, sha256: str) -> ImageArray:
+    image = read_image(path)
+    if _sha256(image) != sha256:
+        raise ImageError(f"{path}: was changed since it was first read; leave it as it is until the command has ended")
+    return image
 
 
 def _read_source(source: str) -> ImageArray:
@@ -192,6 +217,10 @@ def _cut(crop: Crop, whole: ImageArray) -> Picture:
 
 
 def _picture(name: str, source: str, image: ImageArray) -> Picture:
+    return Picture(name, source, (image.shape[0], image.shape[1]), _sha256(image), lambda: image)
+
+
+def _sha256(image: ImageArray) -> str:
     digest = hashlib.sha256(f"{image.shape[0]}x{image.shape[1]}:".encode())
     digest.update(image.tobytes())
-    return Picture(name, source, image, digest.hexdigest())
+    return digest.hexdigest()

@@ -123,7 +123,7 @@ def reduced(image: ImageArray) -> ImageArray:
 
 def _promising(suite: Suite) -> list[SuitePicture]:
     """Pictures with the most stable prompts, or, with untrained weights, just the first ones."""
-    usable = [entry for entry in suite.pictures if min(entry.picture.image.shape[:2]) > 1]
+    usable = [entry for entry in suite.pictures if min(entry.picture.hw) > 1]
     ranked = sorted(usable, key=lambda entry: -sum(case.prompt.role == "stable" for case in entry.cases))
     return ranked[:PICTURES_TRIED]
 
@@ -131,7 +131,7 @@ def _promising(suite: Suite) -> list[SuitePicture]:
 def _cases(segmenter: Segmenter, entry: SuitePicture, image: ImageArray, most: int) -> list[FoundCase]:
     """Return up to `most` prompts with different masks of a sensible size; no mask is fed back."""
     role = "stable" if any(case.prompt.role == "stable" for case in entry.cases) else "parity"
-    scale = (image.shape[1] / entry.picture.image.shape[1], image.shape[0] / entry.picture.image.shape[0])
+    scale = (image.shape[1] / entry.picture.hw[1], image.shape[0] / entry.picture.hw[0])
     prompts = [
         _scaled(case.prompt, scale)
         for case in entry.cases

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,9 @@ import skimage
 from PIL import Image
 
 from sam_export.errors import ImageError, NotVerifiableError
+from sam_export.models import SamModel, components
+from sam_export.quantize.calibration import Calibration
+from sam_export.runtimes.images import read_image
 from sam_export.verify import pictures
 from sam_export.verify.pictures import CROPS, SOURCES, WHOLE, SetName, picture_set, pictures_in
 
@@ -94,6 +98,43 @@ def test_own_pictures_come_by_name(tmp_path: Path) -> None:
     (tmp_path / "below").mkdir()
     found = pictures_in(tmp_path)
     assert [(picture.name, int(picture.image[0, 0, 0])) for picture in found] == [("a.png", 7), ("b.png", 9)]
+
+
+def test_a_folder_of_any_size_is_read_one_picture_at_a_time(
+    tmp_path: Path, tiny_sam: SamModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking it over, and calibrating on it."""
+    decoded: list[weakref.ref[np.ndarray]] = []
+
+    def read(path: Path) -> np.ndarray:
+        image = read_image(path)
+        decoded.append(weakref.ref(image))
+        return image
+
+    def alive() -> int:
+        return sum(one() is not None for one in decoded)
+
+    monkeypatch.setattr(pictures, "read_image", read)
+    for number in range(6):
+        Image.fromarray(np.full((40, 60, 3), number, np.uint8)).save(tmp_path / f"{number}.png")
+    found = pictures_in(tmp_path)
+    assert (len(decoded), alive()) == (6, 0)
+    assert [picture.hw for picture in found] == [(40, 60)] * 6
+    encoder = components(tiny_sam)[0]
+    assert max(alive() for _ in Calibration(tiny_sam, found).feeds(encoder)) <= 1
+    assert (len(decoded), alive()) == (12, 0)
+
+
+def test_a_picture_that_changes_meanwhile_is_noticed(tmp_path: Path) -> None:
+    Image.new("RGB", (6, 5)).save(tmp_path / "a.png")
+    (picture,) = pictures_in(tmp_path)
+    assert picture.image.shape == (5, 6, 3)
+    Image.new("RGB", (6, 5), "red").save(tmp_path / "a.png")
+    with pytest.raises(ImageError, match=r"a\.png: was changed since"):
+        _ = picture.image
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(ImageError, match=r"a\.png"):
+        _ = picture.image
 
 
 def test_a_folder_without_usable_pictures_is_refused(tmp_path: Path) -> None:

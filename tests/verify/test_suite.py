@@ -8,6 +8,7 @@ import pytest
 from sam_export.contract import PointLabel, StabilityFallback
 from sam_export.errors import NotVerifiableError
 from sam_export.models import SamModel
+from sam_export.verify import pictures
 from sam_export.verify.affordable import affordable
 from sam_export.verify.metrics import coverage, stability_score
 from sam_export.verify.pictures import picture_set
@@ -51,7 +52,7 @@ def test_untrained_weights_have_parity_prompts_of_every_kind_and_label(suite: Su
 
 
 def test_weights_that_are_called_trained_and_have_no_stable_mask_are_refused(tiny_sam: SamModel) -> None:
-    flat = dataclasses.replace(picture_set("gate")[0], image=np.full((40, 50, 3), 90, np.uint8))
+    flat = pictures._picture("flat", "flat", np.full((40, 50, 3), 90, np.uint8))
     with pytest.raises(NotVerifiableError, match="none of the boxes drawn on 1 pictures has a stable mask"):
         build_suite(dataclasses.replace(tiny_sam, weights_trained=True), [flat])
 
