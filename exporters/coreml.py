@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..models.components import Component
 
 IOS_VERSIONS = (16, 17, 18)
+FLOAT32_REASON = "rounding to fp16 moves what it computes by more than the rest of the graph together"
 # The converter's own file of the weights, the temporary package, and the one that is kept.
 COPIES = 3
 
@@ -91,15 +92,19 @@ def _recipe(component: Component, precision: str, options: ExportOptions) -> Rec
     """Storage and compute are one on Core ML, unless a quantizer rounded weights: `precision` is that of the rest."""
     from .coreml_convert import LARGEST_SIZE
 
-    reason = "rounding to fp16 moves what it computes by more than the rest of the graph together"
     kept = component.float32_modules if precision == "fp16" else ()
     axes = {axis for spec in component.contract.inputs for axis in spec.shape if isinstance(axis, str)}
     sizes = tuple(f"{axis} from 1 to {LARGEST_SIZE[axis]}" for axis in sorted(axes))
     given = component.recipe or Recipe(precision, storage=precision, compute=precision)
+    listed = {choice.pattern for choice in given.layers}
+    reasons = {**dict.fromkeys(kept, FLOAT32_REASON), **component.float32_reasons}
     return replace(
         given,
         compute=precision,
-        layers=(*given.layers, *(LayerChoice(module, "fp32", reason) for module in kept)),
+        layers=(
+            *given.layers,
+            *(LayerChoice(module, "fp32", reasons[module]) for module in kept if module not in listed),
+        ),
         notes=(*given.notes, f"iOS {options.minimum_ios} or later", *sizes),
     )
 

@@ -23,7 +23,10 @@ def tool_version() -> str:
 
 def float32_layers(component: Component) -> tuple[LayerChoice, ...]:
     """Return what a recipe of half the bytes says of the modules that stay fp32."""
-    return tuple(LayerChoice(module, "fp32", FLOAT32_REASON) for module in component.float32_modules)
+    reasons = component.float32_reasons
+    return tuple(
+        LayerChoice(module, "fp32", reasons.get(module, FLOAT32_REASON)) for module in component.float32_modules
+    )
 
 
 def weights_facts(component: Component) -> dict[str, str]:

@@ -6,8 +6,8 @@ image cells). `float32_modules` says what an fp16 graph must keep in fp32, whate
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,8 @@ from .sam import MaskDecoder, PositionEncoding, PromptEncoder
 class Component:
     """One graph to be: a module that takes and returns the contract's tensors, in its order.
 
-    `float32_modules`: dotted names below `module` that stay fp32 in an fp16 graph. `migrations`: for quantizers.
+    `float32_modules`: dotted names below `module` that stay fp32 in an fp16 graph. `float32_reasons`: why, by name, of
+    those that were found to need it on these weights. `migrations`: for quantizers.
     `recipe`: what a quantizer made of the module; None for one that is as it was loaded. `card`: whose weights these
     are, for the file to say so; None for a module that is no model's.
     """
@@ -36,6 +37,7 @@ class Component:
     migrations: tuple[Migration, ...] = ()
     recipe: Recipe | None = None
     card: ModelCard | None = None
+    float32_reasons: Mapping[str, str] = field(default_factory=dict)
 
 
 # Finds those of an image encoder below its wrapper.

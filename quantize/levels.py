@@ -38,10 +38,15 @@ class Levels:
 
     @property
     def float32(self) -> Mapping[str, str]:
-        """Return the modules that may compute in fp32, where the rest does not, by level; "" is all of them."""
+        """Return the modules that may compute in fp32, where the rest does not, by level; "" is all of them.
+
+        All of them only where integers remain, and where bf16 is how the engine computes, not how the graph is stored.
+        """
         if self.start.compute == "fp32":
             return {}
-        return {FLOAT32: "", **float32_groups(plan.layer for plan in self.start.layers)}
+        rounded = any(plan.weights != "float" for plan in self.start.layers)
+        whole = {FLOAT32: ""} if rounded and self.start.compute == "bf16" else {}
+        return {**whole, **float32_groups(plan.layer for plan in self.start.layers)}
 
     def of_group(self, group: str) -> tuple[str, ...]:
         """Return the levels of a group, the faster first."""
@@ -61,7 +66,8 @@ class Levels:
         plan = _split_up(left_out(self.start, left, self.component, LEFT_OUT), split - left)
         if FLOAT32 in chosen:
             return replace(plan, compute="fp32")
-        return replace(plan, float32=tuple(modules[name] for name in chosen if name in modules))
+        found = (modules[name] for name in chosen if name in modules)
+        return replace(plan, float32=tuple(dict.fromkeys((*self.start.float32, *found))))
 
     def _splittable(self, group: str) -> bool:
         layers = quantizable_layers(self.component.module)

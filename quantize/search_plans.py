@@ -19,9 +19,10 @@ from ..verify.evaluators import evaluation_session
 from ..verify.limits import limits_for
 from ..verify.pictures import picture_set
 from ..verify.suite import build_suite
+from .allocate import allocated
 from .describe import share_in_bits
 from .plan import ComponentPlan
-from .recipes import FLOAT_OF_TARGET, start_plan
+from .recipes import FLOAT_OF_TARGET, STORED, Allocation, start_plan
 from .record import search_record
 from .search import Search
 from .task import Task, hashes
@@ -44,7 +45,7 @@ def search_plans(
             plans[name], record = _search(task, part, of_component[name])
             records.append(record)
     for name in plans:
-        state_file = _state_file(task, name)
+        state_file = state_file_of(task, name)
         if state_file is not None:
             state_file.unlink(missing_ok=True)  # done: the next search measures anew
     return plans, tuple(records)
@@ -53,13 +54,19 @@ def search_plans(
 @contextmanager
 def benches(task: Task) -> Iterator[Mapping[ComponentName, Bench]]:
     """Yield where tries of each component are measured: on the search set, the other component in float."""
+    with float_benches(task, FLOAT_OF_TARGET[task.target]) as of_component:
+        yield of_component
+
+
+@contextmanager
+def float_benches(task: Task, floats: str) -> Iterator[Mapping[ComponentName, Bench]]:
+    """Yield the same, tries and the other component exported in this float precision."""
     suite = build_suite(task.model, picture_set("search"), progress=task.progress)
-    base = FLOAT_OF_TARGET[task.target]
     with tempfile.TemporaryDirectory(prefix="sam-export-") as folder:
-        floats = _float_sessions(task, Path(folder))
+        sessions = _float_sessions(task, floats, Path(folder))
         yield {
-            name: Bench(name, task.target, base, task.options, suite, session, *_others(floats, name))
-            for name, session in floats.items()
+            name: Bench(name, task.target, floats, task.options, suite, session, *_others(sessions, name))
+            for name, session in sessions.items()
         }
 
 
@@ -70,7 +77,7 @@ def _others(floats: Mapping[ComponentName, Session], name: ComponentName) -> lis
 def _search(task: Task, part: Component, bench: Bench) -> tuple[ComponentPlan, SearchRecord]:
     name = part.contract.component
     precision, prefer = task.precisions[name], task.request.prefer
-    limits = limits_for(precision, task.request.min_iou)
+    limits, base = limits_for(precision, task.request.min_iou), FLOAT_OF_TARGET[task.target]
     search = Search(
         quantizer=task.quantizer(part),
         gradients=partial(task.gradients, name),
@@ -79,10 +86,12 @@ def _search(task: Task, part: Component, bench: Bench) -> tuple[ComponentPlan, S
         precision=precision,
         limits=limits,
         prefer=prefer,
-        state_file=_state_file(task, name),
+        state_file=state_file_of(task, name),
         budget=60 * task.request.minutes,
         progress=task.progress,
         origin=" ".join((tool_version(), *hashes(task.pictures))),
+        allocate=lambda bits: allocated(task, Allocation(STORED[task.target], bits, base))[name],
+        ranges=("percentile", "mse", "mask"),
     )
     state = search.run()
     chosen = choose(state, limits, prefer, f"{task.subject} {name}")
@@ -100,12 +109,13 @@ def _require_share(subject: str, part: Component, precision: str, plan: Componen
         )
 
 
-def _float_sessions(task: Task, folder: Path) -> dict[ComponentName, Session]:
-    graphs = [export(part, task.target, FLOAT_OF_TARGET[task.target], folder, task.options) for part in task.parts]
+def _float_sessions(task: Task, floats: str, folder: Path) -> dict[ComponentName, Session]:
+    graphs = [export(part, task.target, floats, folder, task.options) for part in task.parts]
     return {graph.contract.component: evaluation_session(graph)[0] for graph in graphs}
 
 
-def _state_file(task: Task, name: ComponentName) -> Path | None:
+def state_file_of(task: Task, name: ComponentName) -> Path | None:
+    """Return where a search of the component keeps what it measured; None for nowhere."""
     folder = task.request.state_folder
     if folder is None:
         return None

@@ -17,8 +17,10 @@ from .jobs import ExportRequest, Job, float_precisions, is_quantized, name_of
 from .models import Component, SamModel
 from .models.variants import NOT_VERIFIED
 from .precision import of_components
+from .quantize.float_search import kept_in_float32
 from .quantize.plan import encode_plan
 from .quantize.request import quantized
+from .quantize.task import QuantizeRequest, Task
 from .search_record import SearchRecord, encode_records
 from .verification import Failed, Verification
 from .verify.blame import blame
@@ -66,6 +68,16 @@ class Made:
 
 
 @dataclass(frozen=True, eq=False)
+class Source:
+    """The components to export, the files that say how they were made, and how long that took."""
+
+    parts: tuple[Component, ...]
+    extras: dict[str, bytes] = field(default_factory=dict)
+    searches: tuple[SearchRecord, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
 class Accepted:
     """What a bundle will hold of a candidate that passed. `cases`: for the self-test, agreed on by those before it."""
 
@@ -82,21 +94,28 @@ def make(job: Job, shared: Shared, work: Path, *, before: FoundCases | None, alo
         before: the self-test's cases that the bundle's variants agree on so far.
         alone: whether the bundle has this variant only.
     """
+    most_cases = CASES if alone else CASES_TO_AGREE_ON
     try:
-        return _made(job, shared, work, before, CASES if alone else CASES_TO_AGREE_ON)
+        source = _source(job, shared)
+        made = _made(job, shared, source, work, before, most_cases)
+        if isinstance(made.error, AccuracyError):
+            wider = _more_float32(job, shared, source)
+            made = made if wider is None else _made(job, shared, wider, work / "wider", before, most_cases)
     except SamExportError as exc:
         return Made(job, error=exc)
+    return made
 
 
-def _made(job: Job, shared: Shared, work: Path, before: FoundCases | None, most_cases: int) -> Made:
-    started = time.perf_counter()
-    parts, extras, searches = _parts(job, shared)
-    prepared = time.perf_counter() - started
-    exported = _export(job, shared, parts, work)
+def _made(job: Job, shared: Shared, source: Source, work: Path, before: FoundCases | None, most_cases: int) -> Made:
+    try:
+        notes = _range_notes(job, source.parts, shared.suite)
+    except AccuracyError as exc:
+        return Made(job, error=exc)
+    exported = _export(job, shared, source.parts, work)
     graphs = exported.graphs
-    sessions, verdict = _verified(job, shared, graphs)
+    sessions, verdict = _verified(job, shared, graphs, notes)
     size = sum((graph.path.parent / file).stat().st_size for graph in graphs for file in graph.files)
-    made = Made(job, size, prepared + exported.seconds, verdict)
+    made = Made(job, size, source.seconds + exported.seconds, verdict)
     if isinstance(verdict, Failed):
         name = name_of(shared.request, [job])
         return replace(made, error=_accuracy_error(name, shared, sessions, graphs, verdict))
@@ -104,20 +123,22 @@ def _made(job: Job, shared: Shared, work: Path, before: FoundCases | None, most_
         for graph in graphs:
             compress(graph)
     candidate = Candidate(job.precision, TARGETS[job.target].devices(job.precision), graphs, verdict)
-    reported = reported_candidate(candidate, shared.suite, sessions, searches=searches)
+    reported = reported_candidate(candidate, shared.suite, sessions, searches=source.searches)
     suite = shared.suite
     cases = find_cases(sessions, suite, most=most_cases) if before is None else agreed(before, sessions, suite)
-    return replace(made, accepted=Accepted(candidate, reported, cases, extras))
+    return replace(made, accepted=Accepted(candidate, reported, cases, source.extras))
 
 
-def _verified(job: Job, shared: Shared, graphs: tuple[Graph, ...]) -> tuple[dict[ComponentName, Session], Verification]:
+def _verified(
+    job: Job, shared: Shared, graphs: tuple[Graph, ...], range_notes: tuple[str, ...]
+) -> tuple[dict[ComponentName, Session], Verification]:
     sessions, evaluated_by, notes = _sessions(graphs)
     verdict = verify(
         sessions,
         shared.suite,
         limits_for(job.precision, shared.request.min_iou),
         evaluated_by=evaluated_by,
-        notes=(*_model_notes(shared.model), *notes, *_range_notes(job, shared)),
+        notes=(*_model_notes(shared.model), *notes, *range_notes),
         progress=lambda _, done, total: shared.show(f"{job.label}: verify", done, total),
     )
     return sessions, verdict
@@ -130,11 +151,11 @@ def _model_notes(model: SamModel) -> tuple[str, ...]:
     return (*model.notes, f"{model.variant.family}: {NOT_VERIFIED}")
 
 
-def _range_notes(job: Job, shared: Shared) -> tuple[str, ...]:
+def _range_notes(job: Job, parts: tuple[Component, ...], suite: Suite) -> tuple[str, ...]:
     """Return what must be known of components that other devices compute in fp16."""
     precisions = of_components(job.precision)
-    halves = [part for part in shared.parts if precisions[part.contract.component] == "fp16"]
-    return tuple(require_float16_range(part, shared.suite) for part in halves)
+    halves = [part for part in parts if precisions[part.contract.component] == "fp16"]
+    return tuple(require_float16_range(part, suite) for part in halves)
 
 
 def _accuracy_error(
@@ -149,20 +170,48 @@ def _accuracy_error(
     return AccuracyError(f"{name}: {'; '.join(verdict.reasons)}; {fault}; {', '.join(advice)}")
 
 
-def _parts(job: Job, shared: Shared) -> tuple[tuple[Component, ...], dict[str, bytes], tuple[SearchRecord, ...]]:
-    """Return the components to export, quantized if the job asks for it, with the recipe and how it was found."""
+def _source(job: Job, shared: Shared) -> Source:
+    """Return the components to export, quantized if the job asks for it."""
     if not is_quantized(job):
-        return shared.parts, {}, ()
-
-    def show(stage: str, done: int, total: int) -> None:
-        shared.show(f"{job.label}: {stage}", done, total)
-
-    asked = replace(shared.request.quantization, min_iou=shared.request.min_iou)
+        return Source(shared.parts)
+    started = time.perf_counter()
+    asked, show = _asked(shared), _shown(job, shared)
     result = quantized(shared.model, shared.parts, job.target, job.precision, asked, shared.request.options, show)
-    extras = {RECIPE_NAME: encode_plan(result.plan)}
-    if result.records:
-        extras[SEARCH_NAME] = encode_records(result.records)
-    return result.components, extras, result.records
+    extras = {RECIPE_NAME: encode_plan(result.plan), **_searches(result.records)}
+    return Source(result.components, extras, result.records, time.perf_counter() - started)
+
+
+def _more_float32(job: Job, shared: Shared, source: Source) -> Source | None:
+    """Return the same with more modules in fp32, or None where that does not help."""
+    started = time.perf_counter()
+    task = Task(
+        shared.model,
+        source.parts,
+        job.target,
+        job.precision,
+        shared.request.options,
+        _asked(shared),
+        _shown(job, shared),
+    )
+    kept = kept_in_float32(task)
+    if not kept.components:
+        return None
+    parts = tuple(kept.components.get(part.contract.component, part) for part in source.parts)
+    searches = (*source.searches, *kept.records)
+    seconds = source.seconds + time.perf_counter() - started
+    return Source(parts, {**source.extras, **_searches(searches)}, searches, seconds)
+
+
+def _searches(records: tuple[SearchRecord, ...]) -> dict[str, bytes]:
+    return {SEARCH_NAME: encode_records(records)} if records else {}
+
+
+def _asked(shared: Shared) -> QuantizeRequest:
+    return replace(shared.request.quantization, min_iou=shared.request.min_iou)
+
+
+def _shown(job: Job, shared: Shared) -> Progress:
+    return lambda stage, done, total: shared.show(f"{job.label}: {stage}", done, total)
 
 
 def _export(job: Job, shared: Shared, parts: tuple[Component, ...], work: Path) -> Exported:

@@ -1,19 +1,21 @@
 """Whether what a model computes fits into fp16, for devices that compute in it where this machine does not.
 
 onnxruntime and OpenVINO compute an fp16 graph in fp32 on most processors, so a gate here sees no overflow; a phone's or
-a browser's GPU would. The peaks are of the PyTorch module: every operation's largest magnitude.
+a browser's GPU would. The peaks are of the PyTorch module: the largest magnitude that each layer takes or gives.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -31,26 +33,62 @@ _NOTES: WeakKeyDictionary[Component, dict[str, str]] = WeakKeyDictionary()
 
 @dataclass(frozen=True)
 class Peak:
-    """The largest magnitude that one kind of operation gave, over all pictures."""
+    """The largest magnitude that an operation of one module gave, over all pictures, or took where it was too large.
 
+    `module`: its dotted name, "" for the component's own code.
+    """
+
+    module: str
     operation: str
     value: float
 
+    @property
+    def fits(self) -> bool:
+        return self.value <= FLOAT16_MAX
+
+    @property
+    def where(self) -> str:
+        return f"{self.module or 'operations outside of any module'} ({self.operation})"
+
 
 class _Watch(TorchDispatchMode):
-    """Sees every operation that torch runs, whatever module it is of."""
+    """Sees every operation that torch runs inside the modules of one module.
 
-    def __init__(self) -> None:
+    What an operation takes is what another one gave, so that it is looked at only once something was too large: then
+    not only who gave it has to compute in fp32.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it without types
-        self.peaks: dict[str, float] = {}
+        self.peaks: dict[tuple[str, str], float] = {}
+        self._module, self._inside, self._too_large = module, [""], False
+
+    @contextmanager
+    def scopes(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for name, module in self._module.named_modules():
+                if name:
+                    enter = partial(self._enter, name)
+                    stack.callback(module.register_forward_pre_hook(enter).remove)
+                    stack.callback(module.register_forward_hook(self._leave, always_call=True).remove)
+            yield
+
+    def _enter(self, name: str, *_: object) -> None:
+        self._inside.append(name)
+
+    def _leave(self, *_: object) -> None:
+        self._inside.pop()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         del types
         result = func(*args, **(kwargs or {}))
-        for value in tree_leaves(result):
+        taken = tree_leaves((args, kwargs)) if self._too_large else ()
+        key = self._inside[-1], str(func)
+        for value in (*tree_leaves(result), *taken):
             if isinstance(value, Tensor) and value.is_floating_point() and value.numel():
-                name = str(func)
-                self.peaks[name] = max(self.peaks.get(name, 0.0), _magnitude(value))
+                peak = _magnitude(value)
+                self._too_large |= peak > FLOAT16_MAX
+                self.peaks[key] = max(self.peaks.get(key, 0.0), peak)
         return result
 
 
@@ -60,17 +98,41 @@ def _magnitude(value: Tensor) -> float:
 
 
 def peaks(component: Component, feeds: Iterable[tuple[Tensor, ...]]) -> tuple[Peak, ...]:
-    """Return the peak of each kind of operation, the largest first.
+    """Return the peak of each kind of operation of each module, the largest first; weights are a peak of theirs.
 
     Args:
         feeds: the component's inputs, in its contract's order.
     """
-    watch = _Watch()
+    watch = _Watch(component.module)
     for inputs in feeds:
-        with torch.inference_mode(), watch:
+        with torch.inference_mode(), watch.scopes(), watch:
             component.module(*inputs)
-    found = (Peak(name, value) for name, value in watch.peaks.items())
+    found = [Peak(module, operation, value) for (module, operation), value in watch.peaks.items()]
+    found += [
+        Peak(name.rpartition(".")[0], name.rpartition(".")[2], _magnitude(weight))
+        for name, weight in component.module.named_parameters()
+    ]
     return tuple(sorted(found, key=lambda peak: peak.value, reverse=True))
+
+
+def too_large(component: Component, found: Iterable[Peak]) -> dict[str, Peak]:
+    """Return the modules that have to compute in fp32 beside those that do, each with the largest peak in it.
+
+    Of modules inside each other the outer one.
+    """
+    wrong = [peak for peak in found if not peak.fits and not is_inside(peak.module, component.float32_modules)]
+    names = {peak.module for peak in wrong}
+    outer = [name for name in names if not is_inside(name, names - {name})]
+    return {name: max(filter(lambda peak: is_inside(peak.module, [name]), wrong), key=_value) for name in outer}
+
+
+def _value(peak: Peak) -> float:
+    return peak.value
+
+
+def is_inside(module: str, others: Iterable[str]) -> bool:
+    """Whether a dotted name is one of the others, or of a module in one of them."""
+    return any(module == other or not other or module.startswith(f"{other}.") for other in others)
 
 
 def require_float16_range(component: Component, suite: Suite) -> str:
@@ -81,17 +143,24 @@ def require_float16_range(component: Component, suite: Suite) -> str:
     """
     notes = _NOTES.setdefault(component, {})
     if suite.sha256 not in notes:
-        notes[suite.sha256] = _range_note(component.contract.component, peaks(component, _feeds(component, suite))[0])
+        notes[suite.sha256] = _range_note(component, peaks(component, _feeds(component, suite)))
     return notes[suite.sha256]
 
 
-def _range_note(name: str, largest: Peak) -> str:
-    if not largest.value <= FLOAT16_MAX:
+def _range_note(component: Component, found: Sequence[Peak]) -> str:
+    name = component.contract.component
+    wrong = too_large(component, found)
+    if wrong:
+        first = max(wrong.values(), key=lambda peak: peak.value)
         raise AccuracyError(
-            f"{name}: {largest.operation} reaches {largest.value:.3g}, fp16 ends at {FLOAT16_MAX:g}: a device that "
-            "computes in fp16 would give infinities; export it with --precision fp32"
+            f"{name}: {first.where} reaches {first.value:.3g}, fp16 ends at {FLOAT16_MAX:g}: a device that computes in "
+            f"fp16 would give infinities ({len(wrong)} of its modules in all); export it with --precision fp32"
         )
-    return f"{name}: the largest magnitude on {PICTURES} pictures is {largest.value:.0f}, fp16 ends at {FLOAT16_MAX:g}"
+    halves = [peak for peak in found if not is_inside(peak.module, component.float32_modules)]
+    return (
+        f"{name}: the largest magnitude on {PICTURES} pictures is {halves[0].value:.0f} in {halves[0].where}, "
+        f"fp16 ends at {FLOAT16_MAX:g}"
+    )
 
 
 def _feeds(component: Component, suite: Suite) -> Iterator[tuple[Tensor, ...]]:
