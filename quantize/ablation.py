@@ -10,14 +10,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from torch import nn
+
 from ..models import Component
 from ..search_record import AblationRow, SearchRecord, TryLimits, decode_records, encode_records
 from ..staging import staged_file
 from ..verify.limits import limits_for
 from .describe import resolved_recipe
 from .found import found_plan
-from .kernels import INTEGER_KERNELS, ROBUST, everything, layer_plans
-from .plan import ComponentPlan, Ranges
+from .kernels import INTEGER_KERNELS, ROBUST, SPLITTING, everything, layer_plans
+from .layers import is_splittable, quantizable_layers
+from .plan import ComponentPlan, LayerPlan, Ranges
 from .recipes import FLOAT_OF_TARGET, SMOOTHING
 from .search_plans import benches
 from .task import Task
@@ -45,7 +48,17 @@ def steps(component: Component, target: str) -> Iterator[tuple[str, ComponentPla
     yield "and smoothing", plan
     plan = replace(plan, rounding="gptq")
     yield "and GPTQ", plan
-    yield "and corrected biases", replace(plan, correct_biases=True)
+    plan = replace(plan, correct_biases=True)
+    yield "and corrected biases", plan
+    if target in SPLITTING:
+        yield "and the inputs and weights of convolutions rounded twice", replace(plan, layers=_split(component, plan))
+
+
+def _split(component: Component, plan: ComponentPlan) -> tuple[LayerPlan, ...]:
+    """Return the layers, convolutions rounded twice where one product can hold both."""
+    layers = quantizable_layers(component.module)
+    twice = {name for name, layer in layers.items() if isinstance(layer, nn.Conv2d) and is_splittable(layer)}
+    return tuple(replace(one, inputs="split") if one.layer in twice else one for one in plan.layers)
 
 
 def ablate(task: Task) -> SearchRecord:

@@ -8,19 +8,22 @@ most, over both components at once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from ..contract import ComponentName
 from .gradients import Gradients
-from .layers import is_depthwise, quantizable_layers
+from .layers import Quantizable, is_depthwise, quantizable_layers
 from .plan import WEIGHT_BITS, ComponentPlan, Compute, LayerPlan, Rounding, Weights
 from .quantizer import Quantizer, takes_groups
+from .recipes import Allocation
+from .task import Task
 
 # Below this many weights a layer is not worth a table, nor the risk.
 SMALL = 8192
 ROUNDING: Rounding = "gptq"
+MORE_BITS = "fewer bits would cost the masks more than the bytes are worth"
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,16 @@ class Choice:
     plan: LayerPlan
     bytes: float
     loss: float
+
+
+def allocated(task: Task, allocation: Allocation) -> Mapping[ComponentName, ComponentPlan]:
+    """Return plans of the task's quantized components, the bits shared by all of them."""
+    quantizers = {part.contract.component: task.quantizer(part) for part in task.quantized_parts()}
+    gradients = {name: task.gradients(name) for name in quantizers}
+    task.show("allocate bits", 0, 1)
+    plans = allocate(quantizers, gradients, allocation.kinds, allocation.average_bits, allocation.compute)
+    task.show("allocate bits", 1, 1)
+    return plans
 
 
 def allocate(
@@ -71,11 +84,25 @@ def _choices(
     layer = quantizable_layers(quantizer.component.module)[name]
     count = layer.weight.numel()
     gradient = gradients.get(name, torch.zeros(len(layer.weight), dtype=torch.float64))
-    allowed = tuple(kind for kind in kinds if kind != "int4" or takes_groups(layer))
-    for kind in ("int8",) if count < SMALL or is_depthwise(layer) or not allowed else allowed:
-        plan = LayerPlan(name, kind)
+    allowed: tuple[Weights, ...] = tuple(kind for kind in kinds if kind != "int4" or takes_groups(layer))
+    reason = _why_8_bits(layer, allowed)
+    for kind in ("int8",) if reason else allowed:
+        plan = LayerPlan(name, kind, reason=reason)
         loss = float((quantizer.output_error(plan, ROUNDING) * gradient).sum())
         yield Choice(component, plan, count * WEIGHT_BITS[kind] / 8, loss)
+
+
+def _with_reason(choice: Choice, smallest: Choice) -> Choice:
+    return choice if choice is smallest else replace(choice, plan=replace(choice.plan, reason=MORE_BITS))
+
+
+def _why_8_bits(layer: Quantizable, allowed: tuple[Weights, ...]) -> str:
+    """Return why a layer has no choice, "" if it has one."""
+    if layer.weight.numel() < SMALL:
+        return "few weights: what fewer bits would save is not worth the risk"
+    if is_depthwise(layer):
+        return "a depthwise convolution: few weights for each output, which fewer bits would move far"
+    return "" if allowed else "not linear, or of a width that no group divides: engines have no kernel for fewer bits"
 
 
 def _fill(layers: list[tuple[Choice, ...]], budget: float) -> list[Choice]:
@@ -90,7 +117,7 @@ def _fill(layers: list[tuple[Choice, ...]], budget: float) -> list[Choice]:
             if now.bytes < other.bytes <= now.bytes + left and other.loss < now.loss
         ]
         if not steps:
-            return chosen
+            return [_with_reason(choice, choices[0]) for choice, choices in zip(chosen, layers, strict=True)]
         _, index, better = max(steps, key=lambda step: step[0])
         left -= better.bytes - chosen[index].bytes
         chosen[index] = better

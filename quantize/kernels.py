@@ -18,9 +18,17 @@ FLOAT_CONVOLUTION = "a small kernel that onnxruntime computes in float, and bloc
 SMALL_CONVOLUTION = "few weights, and an input whose rounding to 8 bits moves the masks most"
 
 
+NO_DYNAMIC_KERNEL = "only linear layers have kernels for ranges that are found at each call"
+
+
 def stored(name: str, _: Quantizable) -> LayerPlan:
     """8-bit weights, computed in float: a smaller file, no integer kernel."""
     return LayerPlan(name, weights="int8")
+
+
+def stored_because(reason: str) -> Rule:
+    """Return the same rule for a precision that rounds inputs elsewhere."""
+    return lambda name, _: LayerPlan(name, weights="int8", reason=reason)
 
 
 def _onnxruntime(name: str, layer: Quantizable) -> LayerPlan:
@@ -37,11 +45,14 @@ def _dynamic_onnxruntime(name: str, layer: Quantizable) -> LayerPlan:
     """Linear layers alone have kernels for ranges that are found at each call."""
     if isinstance(layer, nn.Linear):
         return LayerPlan(name, weights="int8", inputs="dynamic")
-    return stored(name, layer) if _is_large(layer) else LayerPlan(name, reason=FLOAT_CONVOLUTION)
+    if not _is_large(layer):
+        return LayerPlan(name, reason=FLOAT_CONVOLUTION)
+    return LayerPlan(name, weights="int8", reason=NO_DYNAMIC_KERNEL)
 
 
 def _dynamic_openvino(name: str, layer: Quantizable) -> LayerPlan:
-    return LayerPlan(name, weights="int8", inputs="dynamic") if isinstance(layer, nn.Linear) else stored(name, layer)
+    linear = isinstance(layer, nn.Linear)
+    return LayerPlan(name, "int8", "dynamic") if linear else LayerPlan(name, "int8", reason=NO_DYNAMIC_KERNEL)
 
 
 def everything(name: str, _: Quantizable) -> LayerPlan:

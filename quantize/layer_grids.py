@@ -41,7 +41,6 @@ def split_grid(seen: TensorRange, plan: ComponentPlan) -> Grid:
 def values_grid(seen: TensorRange, plan: ComponentPlan, *, per_channel: bool) -> Grid:
     if per_channel:
         return range_grid(seen.channel_low, seen.channel_high, axis=1)
-    # Histograms are of inputs as they were; a smoothed range has no outliers left to clip.
     low, high = _clipped(seen, plan)
     return range_grid(torch.tensor(low), torch.tensor(high))
 

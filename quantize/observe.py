@@ -90,7 +90,7 @@ def count_values(
     found: Mapping[str, LayerObservation],
     gradients: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Fill the histograms of what was observed, in place; `feeds` as for `observe`.
+    """Fill the histograms of what was observed, in place; `feeds` as for `observe`. The module's layers see what was.
 
     With `gradients`, the masks' squared ones by each layer's output channels [out], a value counts for as much as the
     masks mind an error in its channel: `weighted`, otherwise `counts`.

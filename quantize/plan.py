@@ -21,6 +21,8 @@ Ranges = Literal["minmax", "percentile", "mse", "mask"]
 Rounding = Literal["nearest", "gptq"]
 Compute = Literal["fp32", "bf16", "fp16"]
 
+# What is rounded to a range from calibration.
+CALIBRATED: frozenset[Values] = frozenset({"uint8", "split"})
 SCHEMA_VERSION = 1
 MAX_PLAN_BYTES = 4 * 2**20
 WEIGHT_BITS: Mapping[Weights, int] = {"float": 32, "int8": 8, "int4": 4, "lut6": 6, "lut4": 4}

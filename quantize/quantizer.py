@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -26,10 +26,11 @@ from .layers import (
 )
 from .observe import LayerObservation, count_values, observe
 from .palettize import PALETTES, Palette, PalettizedLayer, palettize, require_palettizable
-from .plan import WEIGHT_BITS, ComponentPlan, LayerPlan, Ranges, Rounding, Weights
+from .plan import WEIGHT_BITS, ComponentPlan, LayerPlan, Rounding, Weights
 from .rounding import round_gptq
-from .smoothing import smooth
+from .smoothing import Smoothed, divided_inputs, smooth
 
+Observed = Mapping[str, LayerObservation]
 Remembered = tuple[str, Weights, Rounding, int]
 
 
@@ -40,6 +41,15 @@ def quantize(component: Component, plan: ComponentPlan, calibration: Calibration
         RequestError: the plan names a layer that the component does not have.
     """
     return Quantizer(component, calibration).quantized(plan)
+
+
+@dataclass(eq=False)
+class Counted:
+    """What layers saw and of which kinds there are histograms. `key`: which layers were smoothed, and how far."""
+
+    seen: Observed
+    key: tuple[float, frozenset[str]] = (0.0, frozenset())
+    kinds: set[str] = field(default_factory=set)
 
 
 class Quantizer:
@@ -55,8 +65,9 @@ class Quantizer:
         self.component = component
         self._feeds = partial(calibration.feeds, component)
         self._gradients = gradients
-        self._counted: set[Ranges] = {"minmax"}
         self.seen = observe(component.module, self._feeds)
+        self._plain = Counted(self.seen)
+        self._last: Counted | None = None
         self._rounded: dict[Remembered, tuple[Grid, Tensor]] = {}
         self._palettes: dict[Remembered, Palette] = {}
 
@@ -67,24 +78,38 @@ class Quantizer:
             RequestError: the plan names a layer that the component does not have.
         """
         check_layers(self.component, plan)
-        self._count_if_needed(plan)
         module = copy.deepcopy(self.component.module)
         smoothed = smooth(module, self.component.migrations, plan, self.seen)
+        seen = self._with_histograms(plan, module, smoothed)
         for name, layer in quantizable_layers(module).items():
             wanted = plan.of(name)
             if wanted.weights != "float":
                 parent, _, leaf = name.rpartition(".")
-                rounded = self._layer(layer, wanted, plan, smoothed.seen[name], smoothed.divisors.get(name))
+                rounded = self._layer(layer, wanted, plan, seen[name], smoothed.divisors.get(name))
                 setattr(module.get_submodule(parent), leaf, rounded)
         kept = (*self.component.float32_modules, *plan.float32)
         return replace(self.component, module=module.eval(), float32_modules=kept)
 
-    def _count_if_needed(self, plan: ComponentPlan) -> None:
-        """Histograms are made when a plan first needs them; one of all values serves two ways to clip."""
-        if plan.ranges in self._counted:
-            return
-        count_values(self.component.module, self._feeds, self.seen, self._mask_gradients(plan))
-        self._counted |= {"mask"} if plan.ranges == "mask" else {"percentile", "mse"}
+    def _with_histograms(self, plan: ComponentPlan, module: nn.Module, smoothed: Smoothed) -> Observed:
+        """Return what layers saw, with the histograms that the plan's ranges clip, counted when they are first needed.
+
+        Those of smoothed inputs hold for one choice of layers that are smoothed, the last one: they are large.
+        """
+        if plan.ranges == "minmax":
+            return smoothed.seen
+        counted = self._plain if smoothed.seen is self.seen else self._of_smoothed(plan, smoothed)
+        kind = "mask" if plan.ranges == "mask" else "all values"  # which serves two ways to clip
+        if kind not in counted.kinds:
+            with divided_inputs(module, smoothed.divisors):
+                count_values(module, self._feeds, counted.seen, self._mask_gradients(plan))
+            counted.kinds.add(kind)
+        return counted.seen
+
+    def _of_smoothed(self, plan: ComponentPlan, smoothed: Smoothed) -> Counted:
+        key = plan.smoothing, frozenset(one.layer for one in plan.layers if one.inputs != "float")
+        if self._last is None or self._last.key != key:
+            self._last = Counted(smoothed.seen, key)
+        return self._last
 
     def _mask_gradients(self, plan: ComponentPlan) -> Gradients | None:
         if plan.ranges != "mask":

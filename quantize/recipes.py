@@ -18,7 +18,7 @@ from importlib.util import find_spec
 
 from ..errors import UnsupportedError
 from ..models import Component
-from .kernels import DYNAMIC, INTEGER_KERNELS, ROBUST, layer_plans, stored
+from .kernels import DYNAMIC, INTEGER_KERNELS, ROBUST, layer_plans, stored, stored_because
 from .plan import ComponentPlan, Compute, LayerPlan, Weights
 
 Start = Callable[[Component, str], ComponentPlan]
@@ -29,6 +29,10 @@ SMOOTHING = 0.75
 SEARCHED = ("int8", "auto")
 # What the layers that stay float are stored and computed in, where the plan does not say more.
 FLOAT_OF_TARGET: Mapping[str, Compute] = {"onnx": "fp32", "openvino": "fp32", "coreml": "fp16", "web": "fp32"}
+
+
+NO_INTEGERS = "Core ML computes it in fp16; whether 8-bit inputs would be any faster cannot be measured off a device"
+SMALL_COMPONENT = "the decoder is small: integers would save it less time than they cost the masks"
 
 
 def _weights_only(component: Component, target: str) -> ComponentPlan:
@@ -55,8 +59,9 @@ def _rounded(target: str, layers: tuple[LayerPlan, ...]) -> ComponentPlan:
 
 def _fastest(component: Component, target: str) -> ComponentPlan:
     """Of the two components only the encoder is large enough for integer kernels to pay."""
-    if target not in INTEGER_KERNELS or component.contract.component == "mask_decoder":
-        return _weights_only(component, target)
+    decoder = component.contract.component == "mask_decoder"
+    if target not in INTEGER_KERNELS or decoder:
+        return _rounded(target, layer_plans(component, stored_because(SMALL_COMPONENT if decoder else NO_INTEGERS)))
     plan = replace(_rounded(target, layer_plans(component, INTEGER_KERNELS[target])), smoothing=SMOOTHING)
     return replace(plan, compute=fast_float()) if target == "openvino" else plan
 
@@ -83,6 +88,13 @@ ALLOCATED: Mapping[str, Mapping[str, Allocation]] = {
     "w4": {"coreml": Allocation(("lut4", "lut6"), 5.0), "onnx": GROUPS, "openvino": GROUPS},
 }
 QUANTIZED_PRECISIONS = (*PRECISIONS, *ALLOCATED)
+# What a search for the smallest may store layers as.
+STORED: Mapping[str, tuple[Weights, ...]] = {
+    "onnx": ("int4", "int8"),
+    "openvino": ("int4", "int8"),
+    "coreml": ("lut4", "lut6", "int8"),
+    "web": ("int8",),
+}
 OF_TARGET: Mapping[str, tuple[str, ...]] = {
     "onnx": ("w8", "w4", "w8a8", "w8a8-dynamic", "int8", "auto"),
     "openvino": ("w8", "w4", "w8a8", "w8a8-dynamic", "int8", "auto"),

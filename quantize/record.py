@@ -9,8 +9,15 @@ from ..contract import ComponentName, EngineReport
 from ..search_record import FLOAT32, SPLIT, GroupHarm, Preferred, SearchPoint, SearchRecord, TryLimits
 from ..verification import Limits
 from .groups import group_name
+from .plan import ComponentPlan, Ranges
 from .trial import Score
 from .tries import MARGIN, SearchState, Try, passes, with_margin
+
+RANGES: dict[Ranges, str] = {
+    "percentile": "ranges without the outermost values",
+    "mse": "ranges of the least squared error",
+    "mask": "ranges that the masks mind least",
+}
 
 
 def search_record(
@@ -37,7 +44,7 @@ def search_record(
 def _point(one: Try, *, passed: bool, chosen: bool) -> SearchPoint:
     score = one.score
     return SearchPoint(
-        label=_label(one.without),
+        label=_label(one),
         stable_mean=_iou(score.stable_mean),
         stable_worst=_iou(score.stable_worst),
         harsh_mean=_iou(score.harsh_mean),
@@ -50,15 +57,31 @@ def _point(one: Try, *, passed: bool, chosen: bool) -> SearchPoint:
     )
 
 
-def _label(without: tuple[str, ...]) -> str:
+def _label(one: Try) -> str:
     """Return in words what a try lifts: `groups: 2 split, 1 in float, the rest fp32`."""
+    if one.bits is not None:
+        return f"{one.bits:.1f} bits a weight"
+    ranges = "" if one.plan.ranges == "minmax" else f", {RANGES[one.plan.ranges]}"
+    return _levels(one) + ranges
+
+
+def _levels(one: Try) -> str:
+    without = one.without
     split = sum(name.startswith(SPLIT) for name in without)
     float32 = sum(name.startswith(FLOAT32) for name in without)
     counts = {"split": split, "in float": len(without) - split - float32, "in fp32": float32 - (FLOAT32 in without)}
     words = [f"{count} {what}" for what, count in counts.items() if count]
     if FLOAT32 in without:
         words.append("all else in fp32")
-    return f"groups: {', '.join(words)}" if words else "all 8-bit inputs"
+    return f"groups: {', '.join(words)}" if words else _start(one.plan)
+
+
+def _start(plan: ComponentPlan) -> str:
+    if any(layer.inputs != "float" for layer in plan.layers):
+        return "all 8-bit inputs"
+    if any(layer.weights != "float" for layer in plan.layers):
+        return "all 8-bit weights"
+    return f"all in {plan.compute}{', but for what does not fit' if plan.float32 else ''}"
 
 
 def _iou(value: float) -> float:

@@ -9,14 +9,16 @@ from ..contract import ComponentName
 from ..errors import RequestError
 from ..exporters import ExportOptions
 from ..models import Component, SamModel
-from ..search_record import SearchRecord
-from .allocate import allocate
+from ..search_record import SearchPoint, SearchRecord
+from ..verify.limits import limits_for
+from .allocate import allocated
 from .describe import resolved_recipe
-from .found import found_plan
+from .found import found_plan, found_points
 from .plan import SCHEMA_VERSION, ComponentPlan, QuantizationPlan
-from .recipes import ALLOCATED, SEARCHED, Allocation, fast_float, require_precision, start_plan
+from .recipes import ALLOCATED, SEARCHED, fast_float, require_precision, start_plan
 from .search_plans import search_plans
 from .task import Progress, QuantizeRequest, Task
+from .tries import passes
 
 __all__ = ["QuantizeRequest", "Quantized", "quantized"]
 
@@ -115,7 +117,16 @@ def _found_before(task: Task, name: ComponentName) -> tuple[ComponentPlan | None
     plan, records = found_plan(variant, checkpoint, task.target, precision, task.request.prefer)
     if plan is None or name not in plan.components:
         return None, ()
+    if not _reaches_what_is_asked(task, name, found_points(variant, task.target, precision, task.request.prefer)):
+        return None, ()
     return _for_this_processor(plan.components[name]), tuple(one for one in records if one.component == name)
+
+
+def _reaches_what_is_asked(task: Task, name: ComponentName, points: Mapping[ComponentName, SearchPoint]) -> bool:
+    """What was found was held to its precision's limits; where more is asked for, its masks must have reached that."""
+    own = limits_for(task.precisions[name])
+    asked = limits_for(task.precisions[name], task.request.min_iou)
+    return asked.mean_iou <= own.mean_iou or (name in points and passes(points[name], asked))
 
 
 def _for_this_processor(plan: ComponentPlan) -> ComponentPlan:
@@ -128,17 +139,8 @@ def _started(task: Task, part: Component) -> ComponentPlan:
     require_precision(task.target, task.precisions[name])
     allocations = ALLOCATED.get(task.precisions[name])
     if allocations is not None:
-        return _allocated(task, allocations[task.target])[name]
+        return allocated(task, allocations[task.target])[name]
     return start_plan(part, task.target, task.precisions[name])
-
-
-def _allocated(task: Task, allocation: Allocation) -> Mapping[ComponentName, ComponentPlan]:
-    quantizers = {part.contract.component: task.quantizer(part) for part in task.quantized_parts()}
-    gradients = {name: task.gradients(name) for name in quantizers}
-    task.show("allocate bits", 0, 1)
-    plans = allocate(quantizers, gradients, allocation.kinds, allocation.average_bits, allocation.compute)
-    task.show("allocate bits", 1, 1)
-    return plans
 
 
 def _plan(task: Task, plans: dict[ComponentName, ComponentPlan]) -> QuantizationPlan:

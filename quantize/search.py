@@ -6,7 +6,10 @@
    how much of the masks' noise goes and how much time comes.
 3. Frontier: the levels that take most noise for their time are taken, ever more of them, until a try passes; then
    those that turn out not to be needed go back.
-4. The choice: the fastest (or smallest, or most accurate) try that passes with a margin for pictures not seen.
+   For the smallest: the fewest bits a weight that pass, shared out by what they cost the masks (`allocate`), are come
+   near to by halves instead, if any number of bits passes.
+4. Ranges: those of what would be chosen are clipped in other ways.
+5. The choice: the fastest (or smallest, or most accurate) try that passes with a margin for pictures not seen.
 
 What was measured is kept in a file after every step, so that a search that is stopped goes on where it was.
 """
@@ -21,25 +24,28 @@ from pathlib import Path
 
 import msgspec
 
-from ..errors import NotVerifiableError
+from ..errors import ConversionError, NotVerifiableError
 from ..models import Component
+from ..runtimes.machine import this_machine
 from ..search_record import Preferred
 from ..staging import staged_file
 from ..verification import Limits
-from .describe import resolved_recipe
+from .describe import average_bits, resolved_recipe
 from .gradients import Gradients
 from .kernels import SPLITTING
 from .levels import Levels, distinct
-from .plan import ComponentPlan
+from .plan import CALIBRATED, ComponentPlan, Ranges
 from .quantizer import Quantizer
 from .sensitivity import expected_harm
 from .trial import Bench, Noise, Score
-from .tries import SearchState, Try, by_worth, cost, passes
+from .tries import SearchState, Try, best_of, by_worth, cost, passes
 
 Progress = Callable[[str, int, int], None]
 
 # Groups below it are not weighed by themselves, in shares of the harm expected of all.
 LEAST_HARM = 0.01
+# What the search for the smallest chooses from, the fewest first.
+AVERAGE_BITS = tuple(quarters / 4 for quarters in range(16, 33))
 # What a plan scores that no engine runs.
 NOTHING = Score(0.0, 0.0, 0.0, 0.0, None, 0)
 
@@ -50,7 +56,9 @@ class Search:
 
     `gradients`: makes those of the masks, when they are first needed. `start`: the plan with everything in 8 bits that
     the engine has kernels for. `state_file`: where progress is kept, None for nowhere. `budget`: seconds after which no
-    new try is begun. `origin`: what else the measurements hold for: the calibration, and this program.
+    new try is begun. `origin`: what else the measurements hold for: the calibration, and this program. `allocate`:
+    makes the plan whose weights have so many bits on average, for who wants the smallest. `ranges`: what to weigh at
+    the end against those of the start.
     """
 
     quantizer: Quantizer
@@ -64,12 +72,19 @@ class Search:
     budget: float = 3600.0
     progress: Progress | None = None
     origin: str = ""
+    allocate: Callable[[float], ComponentPlan] | None = None
+    ranges: tuple[Ranges, ...] = ()
 
     def run(self) -> SearchState:
         """Return every measurement; `choose` picks from them."""
         deadline = time.monotonic() + self.budget
-        state, whole = self._try(self._resume(), ())
-        if passes(whole.score, self.limits) and self.prefer != "accuracy":
+        return self._with_ranges(self._levels_found(deadline), deadline)
+
+    def _levels_found(self, deadline: float) -> SearchState:
+        state, _ = self._try(self._resume(), ())
+        if self.prefer == "size":
+            state = self._fewest_bits(state, deadline)
+        if self.prefer != "accuracy" and any(passes(one.score, self.limits) for one in self._first(state)):
             return state
         state = self._each_alone(self._sensitivity(state), deadline)
         state = self._frontier(state, deadline)
@@ -111,7 +126,7 @@ class Search:
     def _worth(self, name: str, state: SearchState) -> Noise:
         try:
             return self.bench.worth(self._candidate(self._levels.plan((name,) if name else ())))
-        except NotVerifiableError:  # the engine cannot compile it so: as good as leaving nothing out
+        except (ConversionError, NotVerifiableError):  # the engine cannot compile it so: as good as nothing lifted
             if not name:
                 raise
             return state.alone[""]
@@ -131,7 +146,7 @@ class Search:
 
     def _put_back(self, state: SearchState, deadline: float) -> SearchState:
         """From the fastest try that passes, put layers back into 8 bits, those that cost most time first."""
-        passing = [one for one in state.tries if passes(one.score, self.limits)]
+        passing = [one for one in state.tries if passes(one.score, self.limits) and self._is_of_levels(one)]
         if not passing:
             return state
         left = min(passing, key=lambda one: cost(one.score)).without
@@ -145,13 +160,59 @@ class Search:
                     break
         return state
 
-    def _try(self, state: SearchState, without: tuple[str, ...]) -> tuple[SearchState, Try]:
-        known = next((one for one in state.tries if one.without == without), None)
+    def _first(self, state: SearchState) -> list[Try]:
+        """Return the tries that lift nothing."""
+        smallest = self.prefer == "size"
+        return [one for one in state.tries if not one.without and (smallest or self._is_of_levels(one))]
+
+    def _is_of_levels(self, one: Try) -> bool:
+        """Whether a try is the start with levels: it has neither fewer bits nor other ranges."""
+        return one.bits is None and one.plan.ranges == self.start.ranges
+
+    def _fewest_bits(self, state: SearchState, deadline: float) -> SearchState:
+        """Halve the way to the fewest bits a weight that pass, taking it that fewer never pass where more do not."""
+        low, high = 0, len(AVERAGE_BITS)
+        while self.allocate is not None and low < high and time.monotonic() < deadline:
+            middle = (low + high) // 2
+            state, one = self._try_bits(state, self.allocate(AVERAGE_BITS[middle]))
+            low, high = (low, middle) if passes(one.score, self.limits) else (middle + 1, high)
+        return state
+
+    def _with_ranges(self, state: SearchState, deadline: float) -> SearchState:
+        """Try the other ranges on what would be chosen. They change no kernel, so that its time holds for them."""
+        best = best_of(state, self.limits, self.prefer)
+        if best is None or all(one.inputs not in CALIBRATED for one in best.plan.layers):
+            return state
+        for ranges in self.ranges:
+            plan = replace(best.plan, ranges=ranges)
+            if time.monotonic() < deadline and all(one.plan != plan for one in state.tries):
+                state, _ = self._tried(state, plan, best.without, latency=best.score.latency)
+        return state
+
+    def _try_bits(self, state: SearchState, plan: ComponentPlan) -> tuple[SearchState, Try]:
+        known = next((one for one in state.tries if one.plan == plan), None)
         if known is not None:
             return state, known
+        return self._tried(state, plan, (), bits=average_bits(self.quantizer.component, plan))
+
+    def _try(self, state: SearchState, without: tuple[str, ...]) -> tuple[SearchState, Try]:
+        known = next((one for one in state.tries if one.without == without and self._is_of_levels(one)), None)
+        if known is not None:
+            return state, known
+        return self._tried(state, self._levels.plan(without), without)
+
+    def _tried(
+        self,
+        state: SearchState,
+        plan: ComponentPlan,
+        without: tuple[str, ...],
+        *,
+        bits: float | None = None,
+        latency: float | None = None,
+    ) -> tuple[SearchState, Try]:
         self._show("try", len(state.tries), len(state.tries) + 1)
-        plan = self._levels.plan(without)
-        one = Try(plan, without, self._score(plan))
+        score = self._score(plan)
+        one = Try(plan, without, score if latency is None else replace(score, latency=latency), bits)
         state = replace(state, tries=(*state.tries, one))
         self._keep(state)
         return state, one
@@ -159,7 +220,7 @@ class Search:
     def _score(self, plan: ComponentPlan) -> Score:
         try:
             return self.bench.score(self._candidate(plan))
-        except NotVerifiableError:  # the engine cannot compile some mixtures of fp32 and less
+        except (ConversionError, NotVerifiableError):  # the engine cannot compile some mixtures of fp32 and less
             if not plan.float32:
                 raise
             return NOTHING
@@ -167,6 +228,8 @@ class Search:
     def _candidate(self, plan: ComponentPlan) -> Component:
         """Return the component as the bundle would have it: the recipe says what the engine computes in."""
         quantized = self.quantizer.quantized(plan)
+        if not any(one.weights != "float" for one in plan.layers):
+            return quantized  # a float graph has its exporter's recipe
         return replace(quantized, recipe=resolved_recipe(self.quantizer.component, plan, self.precision))
 
     def _resume(self) -> SearchState:
@@ -185,9 +248,11 @@ class Search:
                 staging.write_bytes(msgspec.json.encode(state))
 
     def _key(self) -> str:
-        asked = [self.bench.suite.sha256, self.bench.target, self.bench.component, self.start, self.origin]
-        content = msgspec.json.encode(asked)
-        return hashlib.sha256(content).hexdigest()
+        """Return what the measurements hold for; a time is one of an engine as it was opened, on this machine."""
+        bench = self.bench
+        asked = [bench.suite.sha256, bench.target, bench.component, self.start, self.origin]
+        measured_by = [bench.options, bench.baseline.report, this_machine()]
+        return hashlib.sha256(msgspec.json.encode([asked, measured_by])).hexdigest()
 
     def _show(self, stage: str, done: int, total: int) -> None:
         if self.progress is not None:

@@ -10,8 +10,10 @@ the last line is ours: GELU lets no scale through, and one product more is littl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +26,8 @@ from .plan import ComponentPlan
 
 @dataclass(frozen=True, eq=False)
 class Smoothed:
-    """What layers would have seen after smoothing, and what those that divide their input themselves divide it by."""
+    """What layers would have seen after smoothing, without histograms of what changed, and what those that divide their
+    input themselves divide it by."""
 
     seen: Mapping[str, LayerObservation]
     divisors: Mapping[str, Tensor]
@@ -49,6 +52,21 @@ def smooth(
         divisors[name] = _factors(seen[name], [layers[name]], plan.smoothing)
         changed[name] = _scaled(layers[name], seen[name], divisors[name])
     return Smoothed(changed, divisors)
+
+
+@contextmanager
+def divided_inputs(module: nn.Module, divisors: Mapping[str, Tensor]) -> Iterator[None]:
+    """Make the layers divide their inputs, as those will that take their place."""
+    layers = quantizable_layers(module)
+    with ExitStack() as stack:
+        for name, divisor in divisors.items():
+            stack.callback(layers[name].register_forward_pre_hook(partial(_divided, divisor)).remove)
+        yield
+
+
+def _divided(divisor: Tensor, layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    shape = (1, -1, 1, 1) if isinstance(layer, nn.Conv2d) else (-1,)
+    return (inputs[0] / divisor.reshape(shape),)
 
 
 def _factors(seen: LayerObservation, consumers: list[Quantizable], exponent: float) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ..errors import NotVerifiableError
-from ..search_record import SPLIT, Preferred
+from ..search_record import SPLIT, Preferred, SearchPoint
 from ..verification import Limits
 from .plan import ComponentPlan
 from .trial import Noise, Score
@@ -19,11 +19,13 @@ LEAST_LATENCY = 0.02
 
 @dataclass(frozen=True)
 class Try:
-    """A plan and what it reached; `without`: the levels that it lifts layers to, those of most worth first."""
+    """A plan and what it reached; `without`: the levels that it lifts layers to, those of most worth first. `bits`: of
+    a weight on average, where they were allocated; None where the plan is the start's with levels."""
 
     plan: ComponentPlan
     without: tuple[str, ...]
     score: Score
+    bits: float | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def _worth(one: Noise, instead: Noise) -> float:
     return max(instead.power - one.power, 0.0) / max((one.latency or 0.0) - (instead.latency or 0.0), LEAST_LATENCY)
 
 
-def passes(score: Score, limits: Limits) -> bool:
+def passes(score: Score | SearchPoint, limits: Limits) -> bool:
     """Whether a try is within the limits on the search set, with a margin for pictures that it was not chosen on."""
     return score.stable_mean >= with_margin(limits.mean_iou) and score.stable_worst >= with_margin(limits.worst_iou)
 
@@ -80,16 +82,22 @@ def choose(state: SearchState, limits: Limits, prefer: Preferred, subject: str) 
     Raises:
         NotVerifiableError: none passes; the text says how near the best came.
     """
-    passing = [one for one in state.tries if passes(one.score, limits)]
-    if not passing:
+    chosen = best_of(state, limits, prefer)
+    if chosen is None:
         best = max((one.score.stable_mean for one in state.tries), default=0.0)
         raise NotVerifiableError(
             f"{subject}: none of {len(state.tries)} tries passes on the search set (best stable mean mask IoU "
             f"{best:.4f}, wanted {limits.mean_iou:g} with a margin); try --precision w8, or a larger time budget"
         )
-    keys: Mapping[Preferred, Callable[[Try], float]] = {
-        "speed": lambda one: cost(one.score),
-        "size": lambda one: one.score.bytes,
-        "accuracy": lambda one: -one.score.harsh_mean,
+    return chosen
+
+
+def best_of(state: SearchState, limits: Limits, prefer: Preferred) -> Try | None:
+    """Return the try that is best in the way preferred among those that pass; of equal ones the most accurate."""
+    passing = [one for one in state.tries if passes(one.score, limits)]
+    keys: Mapping[Preferred, Callable[[Try], tuple[float, ...]]] = {
+        "speed": lambda one: (cost(one.score), -one.score.harsh_mean),
+        "size": lambda one: (one.score.bytes, len(one.without), -one.score.harsh_mean),
+        "accuracy": lambda one: (-one.score.harsh_mean,),
     }
-    return min(passing, key=keys[prefer])
+    return min(passing, key=keys[prefer], default=None)

@@ -20,6 +20,9 @@ from .arguments import given_path
 from .printing import print_json
 from .progress import Progress, stage_progress
 
+# Rows round what they compute, which Core ML does from iOS 17 on; other targets have no such option.
+OPTIONS = ExportOptions(minimum_ios=17)
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `ablate`; its `run` default is the handler, `(Namespace) -> exit status`."""
@@ -56,7 +59,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _task(model: str, checkpoint: Path | None, target: str, progress: Progress) -> Task:
     loaded = load(model, checkpoint, progress)
-    return Task(loaded, components(loaded), target, PRECISION, ExportOptions(), QuantizeRequest(), progress)
+    return Task(loaded, components(loaded), target, PRECISION, OPTIONS, QuantizeRequest(), progress)
 
 
 def _table(rows: tuple[AblationRow, ...]) -> Table:

@@ -18,6 +18,7 @@ from sam_export.quantize.quantizer import Quantizer
 from sam_export.verify.pictures import picture_set
 
 LAYER = "encoder.layers.1.blocks.0.mlp.fc1"
+FC2 = "encoder.layers.1.blocks.0.mlp.fc2"
 PICTURES = picture_set("calibration")[:1]
 
 
@@ -81,8 +82,9 @@ def quantizer(tiny_sam: SamModel) -> Quantizer:
     return Quantizer(parts[0], Calibration(tiny_sam, PICTURES), lambda: found["image_encoder"])
 
 
-def rounded_range(quantizer: Quantizer, ranges: Ranges) -> float:
-    plan = ComponentPlan(ranges=ranges, layers=(LayerPlan(LAYER, "int8", "uint8"),))
+def rounded_range(quantizer: Quantizer, ranges: Ranges, smoothing: float = 0.0, more: tuple[str, ...] = ()) -> float:
+    layers = tuple(LayerPlan(name, "int8", "uint8") for name in (LAYER, *more))
+    plan = ComponentPlan(ranges=ranges, smoothing=smoothing, layers=layers)
     layer = quantizer.quantized(plan).module.get_submodule(LAYER)
     assert isinstance(layer, QuantizedLayer)
     assert isinstance(layer.round_input, RoundedTo)
@@ -96,6 +98,38 @@ def test_a_plan_takes_the_ranges_that_it_names(quantizer: Quantizer) -> None:
     assert 0.35 * whole < squares < whole
     assert 0.35 * whole < mask <= whole
     assert percentile != squares
+
+
+@pytest.mark.parametrize("more", [(), (FC2,)], ids=["by the norm", "and by a layer itself"])
+def test_smoothed_ranges_are_clipped_too(quantizer: Quantizer, more: tuple[str, ...]) -> None:
+    whole = rounded_range(quantizer, "minmax", 0.75, more)
+    assert whole != rounded_range(quantizer, "minmax")
+    percentile, squares, mask = (rounded_range(quantizer, name, 0.75, more) for name in ("percentile", "mse", "mask"))
+    assert 0.35 * whole < percentile < whole
+    assert 0.35 * whole < squares <= whole
+    assert 0.35 * whole < mask <= whole
+    assert percentile != squares
+
+
+def test_histograms_of_smoothed_inputs_are_of_what_the_layer_rounds(quantizer: Quantizer) -> None:
+    """Whole and percentile of a layer that divides its input itself, by what it is given."""
+    plan = ComponentPlan(ranges="percentile", smoothing=0.75, layers=(LayerPlan(FC2, "int8", "uint8"),))
+    layer = quantizer.quantized(plan).module.get_submodule(FC2)
+    assert isinstance(layer, QuantizedLayer)
+    assert layer.factors is not None
+    given: list[torch.Tensor] = []
+    handle = quantizer.component.module.get_submodule(FC2).register_forward_hook(
+        lambda _, inputs, output: given.append(inputs[0])
+    )
+    with torch.inference_mode():
+        for feeds in quantizer._feeds():
+            quantizer.component.module(*feeds)
+    handle.remove()
+    values = torch.cat([one.flatten(0, -2) for one in given]) * layer.factors
+    assert isinstance(layer.round_input, RoundedTo)
+    scale, zero = layer.round_input.one_scale, layer.round_input.one_zero_point
+    outside = ((values < -zero * scale - scale) | (values > (255 - zero) * scale + scale)).float().mean()
+    assert 0 < outside < 3e-4
 
 
 def test_ranges_by_the_masks_need_gradients(tiny_sam: SamModel) -> None:

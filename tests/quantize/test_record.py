@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -52,6 +53,25 @@ def test_levels_are_told_apart() -> None:
     (point,) = made(SearchState("key", tries=(Try(PLAN, lifted, SCORES[()]),))).points
     assert point.label == "groups: 2 split, 1 in float, 1 in fp32, all else in fp32"
     assert point.without == lifted
+
+
+def test_fewer_bits_have_a_name_of_their_own() -> None:
+    (point,) = made(SearchState("key", tries=(Try(PLAN, (), SCORES[()], 4.87),))).points
+    assert point.label == "4.9 bits a weight"
+
+
+def test_what_else_a_try_is_stands_in_its_name() -> None:
+    clipped = replace(PLAN, ranges="mse")
+    stored = ComponentPlan(layers=(LayerPlan("stem", "int8"),))
+    floats = ComponentPlan("fp16", layers=(LayerPlan("stem"),))
+    plans = (clipped, stored, floats, replace(floats, float32=("stem",)))
+    state = SearchState("key", tries=tuple(Try(plan, (), SCORES[()]) for plan in plans))
+    assert [point.label for point in made(state).points] == [
+        "all 8-bit inputs, ranges of the least squared error",
+        "all 8-bit weights",
+        "all in fp16",
+        "all in fp16, but for what does not fit",
+    ]
 
 
 def test_limits_of_the_record_are_those_that_tries_were_held_to() -> None:

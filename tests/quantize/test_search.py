@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,16 +16,20 @@ import msgspec
 import pytest
 import torch
 
+from sam_export.contract import EngineReport
 from sam_export.errors import NotVerifiableError
+from sam_export.exporters import ExportOptions
 from sam_export.models import Component, SamModel, components
 from sam_export.quantize import search
 from sam_export.quantize.calibration import Calibration
+from sam_export.quantize.layers import GroupedLayer
 from sam_export.quantize.levels import left_out
 from sam_export.quantize.plan import ComponentPlan, LayerPlan
 from sam_export.quantize.quantizer import Quantizer
 from sam_export.quantize.search import Search
 from sam_export.quantize.trial import Noise, Score
 from sam_export.quantize.tries import LEAST_LATENCY, MARGIN, SearchState, Try, by_worth, choose, passes
+from sam_export.runtimes.machine import this_machine
 from sam_export.verification import Limits
 from sam_export.verify.pictures import picture_set
 
@@ -75,6 +80,14 @@ def groups(*leaves: str) -> tuple[str, ...]:
     return tuple(GROUP + leaf for leaf in leaves)
 
 
+ENGINE = EngineReport("onnxruntime", "1.31.1", "CPUExecutionProvider", "fp32", 2, {"graph": "all"})
+
+
+def opened_otherwise(bench: TableBench, **changes: Any) -> dict[str, Any]:
+    bench.baseline.report = dataclasses.replace(ENGINE, **changes)
+    return {}
+
+
 class Stopped(Exception):
     """What stops a search in the middle."""
 
@@ -89,6 +102,7 @@ class TableBench:
 
     def __init__(self, table: Table, state_file: Path | None = None, stop_at: int | None = None) -> None:
         self.suite = SimpleNamespace(sha256="0" * 64)
+        self.options, self.baseline = ExportOptions(), SimpleNamespace(report=ENGINE)
         self.table, self.state_file, self.stop_at = table, state_file, stop_at
         self.scored: list[tuple[str, ...]] = []
         self.weighed: list[tuple[str, ...]] = []
@@ -196,10 +210,11 @@ def test_the_engine_gets_the_recipe_of_the_very_plan(make: Callable[..., Search]
     state = make(bench := TableBench(TWO_NEEDED)).run()
     # All in 8 bits, then each group alone, then the first step of the frontier.
     whole, first = bench.recipes[0], bench.recipes[1 + len(bench.weighed)]
-    assert (whole.precision, whole.compute, whole.layers) == ("int8", "fp32", ())
-    assert [choice.pattern for choice in first.layers] == [BLOCK + FC1]
-    assert first.layers[0].reason == state.tries[1].plan.of(BLOCK + FC1).reason
-    assert "mask IoU" in first.layers[0].reason
+    assert (whole.precision, whole.compute) == ("int8", "fp32")
+    (lifted,) = set(first.layers) - set(whole.layers)
+    assert lifted.pattern == BLOCK + FC1
+    assert lifted.reason == state.tries[1].plan.of(BLOCK + FC1).reason
+    assert "mask IoU" in lifted.reason
 
 
 def test_layers_that_are_left_out_keep_their_weights_unless_they_are_small(quantizer: Quantizer) -> None:
@@ -250,6 +265,88 @@ def test_accuracy_is_searched_for_beyond_the_first_that_passes(make: Callable[..
     assert [len(without) for without in tried(state)] == [0, 1, 2, 4, 6]
     assert choose(state, LIMITS, "accuracy", "x") == state.tries[-1]
     assert choose(state, LIMITS, "speed", "x") == state.tries[0]
+
+
+def of_bits(bits: float) -> ComponentPlan:
+    """Four layers that have to be in 8 bits, and two of which ever more are in 4."""
+    fewer = sum(bits < limit for limit in (7.5, 6.0))
+    kinds = ("int4",) * fewer + ("int8",) * (len(LEAVES) - fewer)
+    return ComponentPlan(layers=tuple(LayerPlan(BLOCK + leaf, kind) for leaf, kind in zip(LEAVES, kinds, strict=True)))
+
+
+class BitsBench(TableBench):
+    """Masks suffer with each layer in 4 bits, and the file shrinks."""
+
+    def score(self, candidate: Component) -> Score:
+        self.scored.append(())
+        fewer = sum(isinstance(module, GroupedLayer) for module in candidate.module.modules())
+        lost, rounds_inputs = self.table[""][0] * fewer, bool(self._left_out(candidate) != LEAVES)
+        return Score(1 - lost, 1 - lost, 1 - lost, 1 - lost, 0.5 if rounds_inputs else 1.0, 1000 - 100 * fewer)
+
+
+@pytest.mark.parametrize(("lost", "fewest", "tries"), [(0.001, 2, 4), (0.008, 1, 5), (0.05, 0, 4)])
+def test_the_fewest_bits_that_pass_are_come_near_to_by_halves(
+    make: Callable[..., Search], tmp_path: Path, lost: float, fewest: int, tries: int
+) -> None:
+    file = tmp_path / "state.json"
+    asked = {"prefer": "size", "allocate": of_bits, "state_file": file}
+    state = make(bench := BitsBench({"": (lost, 0.0)}), **asked).run()
+    chosen = choose(state, LIMITS, "size", "x")
+    assert sum(one.weights == "int4" for one in chosen.plan.layers) == fewest
+    assert chosen.score.bytes == 1000 - 100 * fewest
+    assert len(state.tries) == len(bench.scored) <= tries
+    assert all(one.plan != other.plan for one, other in pairwise(state.tries))
+    assert [one.bits is None for one in state.tries] == [True] + [False] * (len(state.tries) - 1)
+    again = BitsBench({"": (lost, 0.0)})
+    assert make(again, **asked).run() == state
+    assert again.scored == []
+
+
+def test_speed_does_not_care_for_fewer_bits(make: Callable[..., Search], tmp_path: Path) -> None:
+    """Nor is it content with them where all 8-bit inputs do not pass."""
+    file = tmp_path / "state.json"
+    state = make(BitsBench({"": (0.001, 0.0)}), prefer="size", allocate=of_bits, state_file=file).run()
+    assert make(bench := TableBench(HARMLESS), state_file=file).run() == state
+    assert bench.scored == []
+    failing = dataclasses.replace(state.tries[0], score=dataclasses.replace(state.tries[0].score, stable_mean=0.5))
+    file.write_bytes(msgspec.json.encode(dataclasses.replace(state, tries=(failing, *state.tries[1:]))))
+    later = make(TableBench(TWO_NEEDED), state_file=file).run()
+    assert len(later.tries) > len(state.tries)
+    assert choose(later, LIMITS, "size", "x").bits is not None
+
+
+class RangesBench(TableBench):
+    """Every next try is more accurate, and seems slower."""
+
+    def score(self, candidate: Component) -> Score:
+        found = super().score(candidate)
+        count = len(self.scored)
+        return dataclasses.replace(found, harsh_mean=0.9 + 0.001 * count, latency=(found.latency or 0) * (1 + count))
+
+
+@pytest.mark.parametrize(("table", "left"), [(HARMLESS, ()), (TWO_NEEDED, (FC1, FC2))], ids=["start", "levels"])
+def test_other_ranges_are_weighed_on_what_would_be_chosen(
+    make: Callable[..., Search], tmp_path: Path, table: Table, left: tuple[str, ...]
+) -> None:
+    file = tmp_path / "state.json"
+    asked = {"ranges": ("percentile", "mse"), "state_file": file}
+    state = make(RangesBench(table), **asked).run()
+    *before, percentile, squares = state.tries
+    assert [one.plan.ranges for one in before] == ["minmax"] * len(before)
+    assert [percentile.plan.ranges, squares.plan.ranges] == ["percentile", "mse"]
+    whole = choose(dataclasses.replace(state, tries=tuple(before)), LIMITS, "speed", "x")
+    assert whole.without == percentile.without == squares.without == groups(*left)
+    assert whole.score.latency == percentile.score.latency == squares.score.latency
+    assert choose(state, LIMITS, "speed", "x") == squares
+    assert make(again := RangesBench(table), **asked).run() == state
+    assert again.count == 0
+
+
+def test_ranges_are_not_weighed_where_nothing_has_one(make: Callable[..., Search]) -> None:
+    stored = ComponentPlan(layers=tuple(LayerPlan(BLOCK + leaf, "int8") for leaf in LEAVES))
+    state = make(TableBench({"": (0.0, 0.0)}), start=stored, ranges=("percentile", "mse")).run()
+    assert len(state.tries) == 1
+    assert len(make(TableBench(HOPELESS), ranges=("percentile",)).run().tries) == 5
 
 
 def test_without_any_budget_there_is_one_try(make: Callable[..., Search]) -> None:
@@ -350,8 +447,28 @@ def test_a_write_that_was_cut_off_does_no_harm(make: Callable[..., Search], tmp_
         lambda bench: setattr(bench, "component", "mask_decoder") or {},
         lambda bench: {"start": dataclasses.replace(START, rounding="gptq")},
         lambda bench: {"start": dataclasses.replace(START, layers=START.layers[1:])},
+        lambda bench: opened_otherwise(bench, engine="openvino"),
+        lambda bench: opened_otherwise(bench, version="1.31.2"),
+        lambda bench: opened_otherwise(bench, device="GPU"),
+        lambda bench: opened_otherwise(bench, threads=1),
+        lambda bench: opened_otherwise(bench, options={"graph": "basic"}),
+        lambda bench: setattr(bench, "options", ExportOptions(minimum_ios=17)) or {},
+        lambda bench: {"origin": "another release"},
     ],
-    ids=["suite", "target", "component", "rounding", "layers"],
+    ids=[
+        "suite",
+        "target",
+        "component",
+        "rounding",
+        "layers",
+        "engine",
+        "version",
+        "device",
+        "threads",
+        "options of the engine",
+        "options of the export",
+        "origin",
+    ],
 )
 def test_another_request_starts_anew(
     make: Callable[..., Search], tmp_path: Path, change: Callable[[TableBench], dict[str, Any]]
@@ -363,6 +480,19 @@ def test_another_request_starts_anew(
     assert bench.scored == [()]
     assert state.key != before.key
     assert msgspec.json.decode(file.read_bytes(), type=SearchState) == state
+
+
+@pytest.mark.parametrize("changes", [{"processor": "another"}, {"instructions": ()}, {"cores": 999}], ids=str)
+def test_another_machine_starts_anew(
+    make: Callable[..., Search], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    """A home folder on a network is one for several machines."""
+    file = tmp_path / "state.json"
+    make(TableBench(HARMLESS), state_file=file).run()
+    other = dataclasses.replace(this_machine(), **changes)
+    monkeypatch.setattr(search, "this_machine", lambda: other)
+    make(bench := TableBench(HARMLESS), state_file=file).run()
+    assert bench.scored == [()]
 
 
 def test_what_changes_no_measurement_does_not_start_anew(make: Callable[..., Search], tmp_path: Path) -> None:
