@@ -102,13 +102,15 @@ def _percentile_range(counts: Tensor, low: float, high: float) -> tuple[float, f
 
 
 def _least_squares_range(counts: Tensor, low: float, high: float) -> tuple[float, float]:
-    """Both ends are moved inwards, each on its own, zero always inside."""
+    """Both ends are moved inwards, each on its own, zero always inside; all upper ends at once."""
     centres = low + (torch.arange(len(counts)) + 0.5) * (high - low) / len(counts)
+    highs = high * torch.tensor(CLIPPED_SHARES if high > 0 else (1.0,))
     best, least = (low, high), float("inf")
     for below in CLIPPED_SHARES if low < 0 else (1.0,):
-        for above in CLIPPED_SHARES if high > 0 else (1.0,):
-            grid = range_grid(torch.tensor(low * below), torch.tensor(high * above))
-            error = float((counts * (grid.round(centres) - centres).square()).sum())
-            if error < least:
-                best, least = (low * below, high * above), error
+        grids = range_grid(torch.full_like(highs, low * below), highs, axis=0)
+        rounded = grids.round(centres.expand(len(highs), -1))
+        errors = (counts * (rounded - centres).square()).sum(1)
+        found = int(errors.argmin())
+        if float(errors[found]) < least:
+            best, least = (low * below, float(highs[found])), float(errors[found])
     return best

@@ -28,7 +28,7 @@ from .verify.evaluators import EncodedOnce, evaluation_notes, evaluation_session
 from .verify.gate import verify
 from .verify.lanes import lanes_here
 from .verify.limits import limits_for
-from .verify.ranges import require_float16_range
+from .verify.ranges import program_notes, require_float16_range
 from .verify.report import ReportedCandidate
 from .verify.report_suite import reported_candidate
 from .verify.selftest import CASES, CASES_TO_AGREE_ON, FoundCases, agreed, find_cases
@@ -133,12 +133,13 @@ def _verified(
     job: Job, shared: Shared, graphs: tuple[Graph, ...], range_notes: tuple[str, ...]
 ) -> tuple[dict[ComponentName, Session], Verification]:
     sessions, evaluated_by, notes = _sessions(graphs)
+    by_name = {part.contract.component: part for part in shared.parts}
     verdict = verify(
         sessions,
         shared.suite,
         limits_for(job.precision, shared.request.min_iou),
         evaluated_by=evaluated_by,
-        notes=(*_model_notes(shared.model), *notes, *range_notes),
+        notes=(*_model_notes(shared.model), *notes, *range_notes, *program_notes(graphs, by_name, shared.suite)),
         progress=lambda _, done, total: shared.show(f"{job.label}: verify", done, total),
     )
     return sessions, verdict

@@ -1,13 +1,14 @@
 """Whether what a model computes fits into fp16, for devices that compute in it where this machine does not.
 
 onnxruntime and OpenVINO compute an fp16 graph in fp32 on most processors, so a gate here sees no overflow; a phone's or
-a browser's GPU would. The peaks are of the PyTorch module: the largest magnitude that each layer takes or gives.
+a browser's GPU would. The peaks are of the PyTorch module: the largest magnitude that each layer takes or gives. What
+Core ML makes of a layer's inside is told by the evaluator, which computes it in fp16.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from ..contract import ComponentName, Graph
 from ..errors import AccuracyError
 from ..models import Component
 from .prompt import batched_feeds
@@ -174,3 +176,30 @@ def _feeds(component: Component, suite: Suite) -> Iterator[tuple[Tensor, ...]]:
         ):
             given = {**entry.features, **feeds}
             yield tuple(torch.from_numpy(given[name]) for name in component.contract.input_names)
+
+
+def program_notes(graphs: Sequence[Graph], component_of: Mapping[ComponentName, Component], suite: Suite) -> list[str]:
+    """Return how large the values are that Core ML programs round to fp16, fused operations taken apart, on a picture.
+
+    One beyond the end is no error by itself: what becomes of it is what the gate measures.
+    """
+    return [
+        _program_note(graph, component_of[graph.contract.component], suite)
+        for graph in graphs
+        if graph.target == "coreml" and graph.recipe.compute == "fp16"
+    ]
+
+
+def _program_note(graph: Graph, component: Component, suite: Suite) -> str:
+    from .mil.session import MilSession
+
+    inputs = next(iter(_feeds(component, suite)))
+    feeds = {name: value.numpy() for name, value in zip(graph.contract.input_names, inputs, strict=True)}
+    name, found = graph.contract.component, MilSession(graph.path, graph.contract).peaks(feeds)
+    wrong = [peak for peak in found if peak.overflows]
+    if wrong:
+        first = f"{wrong[0].tensor} ({wrong[0].operation})"
+        return f"{name}: {len(wrong)} values of its program do not fit into fp16, first {first}"
+    halves = [peak for peak in found if peak.dtype == "fp16"]
+    largest = max(halves, key=lambda peak: peak.value)
+    return f"{name}: the largest value that its program rounds to fp16 is {largest.value:.0f} ({largest.operation})"

@@ -269,7 +269,11 @@ def test_a_search_ends_in_a_plan_and_its_record(
     monkeypatch.setattr(search_plans, "limits_for", lambda *_: Limits(mean_iou=0.2, worst_iou=0.1, logit_snr_db=0.0))
     made = quantized(tiny_sam, parts, "onnx", "int8", replace(REQUEST, search=True, state_folder=tmp_path / "states"))
     assert [one.component for one in made.records] == list(COMPONENT_NAMES)
-    assert all(len(one.points) == 1 and one.chosen is not None for one in made.records)
+    assert [len(one.points) for one in made.records] == [
+        4,
+        1,
+    ]  # the start with each of four ranges; no input is rounded
+    assert all(one.chosen is not None for one in made.records)
     rounded = [sum(one.inputs != "float" for one in made.plan.components[name].layers) for name in COMPONENT_NAMES]
     assert rounded[0] > 0 == rounded[1]
     followed = quantized(tiny_sam, parts, "onnx", "int8", replace(REQUEST, recipe=made.plan))

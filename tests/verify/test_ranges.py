@@ -5,15 +5,17 @@ from __future__ import annotations
 import copy
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from sam_export.errors import AccuracyError
+from sam_export.exporters import export
 from sam_export.models import Component, SamModel, components
 from sam_export.verify.pictures import picture_set
-from sam_export.verify.ranges import Peak, peaks, require_float16_range, too_large
+from sam_export.verify.ranges import Peak, peaks, program_notes, require_float16_range, too_large
 from sam_export.verify.suite import Suite, build_suite
 
 FC1 = "encoder.layers.1.blocks.0.mlp.fc1"
@@ -111,3 +113,16 @@ def test_a_component_that_gives_no_numbers_is_refused(encoder: Component, tiny_s
     broken = replace(encoder, module=Scaled(encoder.module, float("nan")))
     with pytest.raises(AccuracyError, match=r"reaches inf, fp16 ends at 65504"):
         require_float16_range(broken, tiny_suite)
+
+
+@pytest.mark.slow
+def test_what_core_ml_rounds_is_told_by_its_program(encoder: Component, tiny_suite: Suite, tmp_path: Path) -> None:
+    """One whose numbers do not fit is opened all the same: the gate sees what becomes of them."""
+    notes = []
+    for name, part in (("fits", encoder), ("wide", wide(encoder))):
+        graph = export(part, "coreml", "fp16", tmp_path / name)
+        notes += program_notes([graph], {"image_encoder": part}, tiny_suite)
+    assert re.match(r"image_encoder: the largest value that its program rounds to fp16 is \d+ \(\w+\)$", notes[0])
+    assert re.match(r"image_encoder: \d+ values of its program do not fit into fp16, first \S+ \(\w+\)$", notes[1])
+    floats = export(encoder, "coreml", "fp32", tmp_path / "fp32")
+    assert program_notes([floats], {"image_encoder": encoder}, tiny_suite) == []

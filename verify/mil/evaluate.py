@@ -40,6 +40,11 @@ class Peak:
     dtype: str
     value: float
 
+    @property
+    def overflows(self) -> bool:
+        """Whether it is declared fp16 and does not fit."""
+        return self.dtype == "fp16" and not self.value <= FLOAT16_MAX
+
 
 class Evaluator:
     """Runs one program any number of times; compressed weights are decoded once, here.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...contract import Array, EngineReport, GraphContract, TensorSpec
 from ...errors import ContractError
-from .evaluate import FLOAT16_MAX, Evaluator, OnTensor, Peak, Rounding
+from .evaluate import Evaluator, OnTensor, Peak, Rounding
 from .ops import HANDLERS
 from .program import Program, load_program
 
@@ -51,10 +51,6 @@ class MilSession:
     def peaks(self, feeds: Mapping[str, Array]) -> tuple[Peak, ...]:
         """Return the largest magnitude of every computed tensor for `feeds`, before rounding."""
         return self._evaluator.peaks(self._tensors(feeds))
-
-    def hazards(self, feeds: Mapping[str, Array]) -> tuple[Peak, ...]:
-        """Return the tensors that are declared fp16 and do not fit it (above 65504, or NaN) for `feeds`."""
-        return tuple(peak for peak in self.peaks(feeds) if peak.dtype == "fp16" and not peak.value <= FLOAT16_MAX)
 
     def _tensors(self, feeds: Mapping[str, Array]) -> dict[str, Tensor]:
         label, names = self._label, self._contract.input_names
