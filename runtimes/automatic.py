@@ -148,12 +148,12 @@ class AutomaticMaskGenerator:
 
     @property
     def _thresholds(self) -> Thresholds:
-        threshold = self.segmenter.mask_rule.threshold
+        own, asked = self.segmenter.mask_rule.threshold, self.options.mask_threshold
         return Thresholds(
             predicted_iou=self.options.pred_iou_thresh,
             stability=self.options.stability_score_thresh,
             stability_offset=self.options.stability_score_offset,
-            mask=threshold,
+            mask=own if asked is None else asked,
         )
 
     def _answers(self, picture: EncodedPicture, points: Points) -> Answers:

@@ -25,6 +25,7 @@ class GeneratorKeywords(TypedDict, total=False):
     pred_iou_thresh: float
     stability_score_thresh: float
     stability_score_offset: float
+    mask_threshold: float | None
     box_nms_thresh: float
     crop_n_layers: int
     crop_nms_thresh: float
@@ -48,6 +49,7 @@ class GeneratorOptions:
         points_per_batch: points in one call of the decoder; None takes what is fast on a CPU.
         pred_iou_thresh: the model's own estimate that a mask must exceed; 0 keeps all.
         stability_score_thresh: the IoU that the masks cut `stability_score_offset` above and below must reach.
+        mask_threshold: the logit above which a pixel is foreground; None is the model's own.
         box_nms_thresh, crop_nms_thresh: the IoU of boxes above which the worse of two masks goes.
         crop_n_layers: layer i segments 4 ** i crops, too, with sides of points divided by
             `crop_n_points_downscale_factor` ** i.
@@ -69,6 +71,7 @@ class GeneratorOptions:
     pred_iou_thresh: float = 0.88
     stability_score_thresh: float = 0.95
     stability_score_offset: float = 1.0
+    mask_threshold: float | None = None
     box_nms_thresh: float = 0.7
     crop_n_layers: int = 0
     crop_nms_thresh: float = 0.7
@@ -94,6 +97,8 @@ class GeneratorOptions:
         for name in ("stability_score_offset", "min_mask_region_area"):
             _check_number(name, getattr(self, name), 0, math.inf)
         _check_number("high_score_thresh", self.high_score_thresh, -math.inf, math.inf)
+        if self.mask_threshold is not None:
+            _check_number("mask_threshold", self.mask_threshold, -math.inf, math.inf)
         if self.output_mode not in get_args(OutputMode):
             raise RequestError(f"output_mode {self.output_mode!r}: unknown; allowed: {', '.join(get_args(OutputMode))}")
 

@@ -31,12 +31,15 @@ def prepare_image(image: ImageArray, pre: Preprocessing) -> PreparedImage:
 
     Source: `ResizeLongestSide` and `Sam.preprocess` (facebookresearch/segment-anything).
     """
-    original_hw = (image.shape[0], image.shape[1])
-    resized = resized_image(image, pre)
-    height, width = resized.shape[:2]
+    return padded(resized_image(image, pre).transpose(2, 0, 1), (image.shape[0], image.shape[1]), pre)
+
+
+def padded(resized: Array, original_hw: tuple[int, int], pre: Preprocessing) -> PreparedImage:
+    """Return a picture that is resized already, [3, h, w] RGB 0..255, padded right and bottom."""
+    height, width = resized.shape[1:]
     canvas = np.empty((3, *pre.image_hw), np.float32)
     canvas[:] = _padding(resized, pre)
-    canvas[:, :height, :width] = resized.transpose(2, 0, 1)
+    canvas[:, :height, :width] = resized
     return PreparedImage(canvas[np.newaxis], original_hw, (height, width))
 
 
@@ -88,7 +91,7 @@ def _prompt_scale(original_hw: tuple[int, int], pre: Preprocessing) -> NDArray[n
     return np.array([width / original_hw[1], height / original_hw[0]])
 
 
-def _padding(resized: ImageArray, pre: Preprocessing) -> FloatArray:
+def _padding(resized: Array, pre: Preprocessing) -> FloatArray:
     """Return what normalises to zero, [3, 1, 1]."""
     if pre.padding == "minimum":
         return np.full((3, 1, 1), resized.min(), np.float32)

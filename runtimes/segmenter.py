@@ -63,9 +63,23 @@ class Segmenter(PictureModel):
         return bool(self._pictures)
 
     @property
+    def picture(self) -> EncodedPicture:
+        """The current picture, encoded.
+
+        Raises:
+            RequestError: there is none, or there are several.
+        """
+        pictures = self._pictures
+        if len(pictures) > 1:
+            raise RequestError(f"segmenter: {len(pictures)} pictures are set; call predict_image_batch, or set_image")
+        if not pictures:
+            raise RequestError("segmenter: no picture is set; call set_image first")
+        return pictures[0]
+
+    @property
     def original_hw(self) -> tuple[int, int]:
         """Height and width of the current picture."""
-        return self._current().original_hw
+        return self.picture.original_hw
 
     @property
     def original_sizes(self) -> tuple[tuple[int, int], ...]:
@@ -92,6 +106,10 @@ class Segmenter(PictureModel):
         self._pictures = ()  # a picture that cannot be used must not leave the earlier one to answer
         self._pictures = (self.encode(image),)
 
+    def set_picture(self, picture: EncodedPicture) -> None:
+        """Make a picture that this model has encoded the current one: of `encode`, or of `read_embedding`."""
+        self._pictures = (picture,)
+
     def set_image_batch(self, images: Sequence[ImageArray | PilImage]) -> None:
         """Encode several pictures, of any sizes, for `predict_image_batch`; all of them, or none.
 
@@ -108,7 +126,7 @@ class Segmenter(PictureModel):
 
     def get_image_embedding(self) -> FloatArray:
         """Return `image_embeddings` of the current picture, [1, C, h, w]."""
-        embeddings: FloatArray = self._current().features["image_embeddings"]
+        embeddings: FloatArray = self.picture.features["image_embeddings"]
         return embeddings
 
     def save_embedding(self, path: Path | str, dtype: EmbeddingDtype = "fp32") -> int:
@@ -122,7 +140,7 @@ class Segmenter(PictureModel):
             EmbeddingError: the features do not fit into the dtype.
             OutputError: the file cannot be written.
         """
-        return write_embedding(Path(path), self.embedding_key.embedding(self._current()), dtype)
+        return write_embedding(Path(path), self.embedding_key.embedding(self.picture), dtype)
 
     def load_embedding(self, source: Path | str | bytes) -> None:
         """Make an encoded picture the current one: a `.semb` file, or its bytes; no encoder runs.
@@ -165,7 +183,7 @@ class Segmenter(PictureModel):
         Raises:
             RequestError: no current picture, or a prompt that makes no sense; the text says which and why.
         """
-        picture = self._current()
+        picture = self.picture
         prompts = one_prompt(
             point_coords, point_labels, box, mask_input, original_hw=picture.original_hw, rule=self._mask_rule
         )
@@ -197,7 +215,7 @@ class Segmenter(PictureModel):
         Raises:
             RequestError: as `predict`.
         """
-        picture = self._current()
+        picture = self.picture
         prompts = check_prompts(
             point_coords,
             point_labels,
@@ -256,11 +274,3 @@ class Segmenter(PictureModel):
         if self._selftest is None:
             raise RequestError("selftest: this segmenter was not opened from a bundle; use open_bundle")
         return run_selftest(self, self._selftest)
-
-    def _current(self) -> EncodedPicture:
-        pictures = self._pictures
-        if len(pictures) > 1:
-            raise RequestError(f"segmenter: {len(pictures)} pictures are set; call predict_image_batch, or set_image")
-        if not pictures:
-            raise RequestError("segmenter: no picture is set; call set_image first")
-        return pictures[0]

@@ -1,56 +1,56 @@
-"""Upstream's own predictors over a bundle: code written for them runs after changing its import.
+"""Upstream's own classes over a bundle: code written for them runs after changing its imports and the file's name.
 
-    from sam_export.runtimes.upstream import SamPredictor         # was: from segment_anything import SamPredictor
-    predictor = SamPredictor("dist/mobile_sam-onnx-fp32")         # was: SamPredictor(sam_model_registry[...](...))
+    from sam_export.runtimes.upstream import SamPredictor, sam_model_registry  # was: from segment_anything import ...
+    sam = sam_model_registry["vit_b"](checkpoint="dist/sam_vit_b-onnx-fp32")   # was: checkpoint="sam_vit_b_01ec64.pth"
+    predictor = SamPredictor(sam)                                              # or the path of any bundle
 
-Names, arguments, shapes and frames are those of `SamPredictor` (facebookresearch/segment-anything, `predictor.py`) and
-`SAM2ImagePredictor` (facebookresearch/sam2, `sam2_image_predictor.py`). What upstream takes and gives as torch tensors
-are numpy arrays here; tensors on the CPU are taken, too. Prompts that upstream would answer with nonsense are refused,
-as everywhere in this package. New code has less to learn with the `Segmenter` itself.
+Names, arguments, shapes and frames are those of `SamPredictor`, `SamAutomaticMaskGenerator`, `ResizeLongestSide` and
+`Sam` (facebookresearch/segment-anything), and of `SAM2ImagePredictor`, `SAM2AutomaticMaskGenerator` and `build_sam2`
+(facebookresearch/sam2). Prompts that upstream would answer with nonsense are refused, as everywhere in this package.
+New code has less to learn with the `Segmenter` itself. What differs:
+
+- Arrays are in main memory: `device` is "cpu", and another one is refused.
+- `predict_torch`, `Sam` and what `transform` does with tensors give tensors for tensors and arrays for arrays.
+  `get_image_embedding` and `features` are arrays: leave out `.cpu().numpy()`.
+- Encoders and decoders cannot be called by themselves (`sam.image_encoder(...)`); `Segmenter.sessions` can.
+- Holes and sprinkles in a predictor's masks (`max_hole_area`), which upstream removes on a GPU only, are refused.
+- The generators return no empty masks, and SAM 2's removes small regions at the picture's size, where upstream's does
+  it at the decoder's, on a GPU only.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..contract import FloatArray, ImageArray, Preprocessing
+from ..contract import FloatArray, ImageArray
 from ..errors import RequestError
 from .images import image_array
-from .preprocess import fitted_hw, from_prompt_frame, resized_image, to_prompt_frame
+from .preprocess import fitted_hw
 from .prompts import finite_numbers
-from .upstream_sam2 import Answer, Model, Numbers, SAM2ImagePredictor, segmenter_of
+from .upstream_automatic import SAM2AutomaticMaskGenerator, SamAutomaticMaskGenerator
+from .upstream_open import Model, Sam, build_sam2, sam_model_registry, segmenter_of
+from .upstream_sam2 import Answer, SAM2ImagePredictor
+from .upstream_tensors import as_given
+from .upstream_transforms import PromptTransform, ResizeLongestSide
 
-__all__ = ["PromptTransform", "SAM2ImagePredictor", "SamPredictor"]
-
-
-class PromptTransform:
-    """What upstream's `ResizeLongestSide` does, for the bundle's own frame: pictures and prompts into it."""
-
-    def __init__(self, preprocessing: Preprocessing) -> None:
-        self._preprocessing = preprocessing
-        self.target_length = max(preprocessing.prompt_frame_hw)
-
-    def apply_image(self, image: ImageArray) -> ImageArray:
-        """Return the picture, uint8 [H, W, 3], resized as the encoder takes it, without padding."""
-        return resized_image(image_array(image), self._preprocessing)
-
-    def apply_coords(self, coords: ArrayLike, original_size: tuple[int, int]) -> FloatArray:
-        """Return points [..., 2] in pixels of a picture of that (height, width) as pixels of the prompt frame."""
-        return to_prompt_frame(np.asarray(coords), original_size, self._preprocessing)
-
-    def apply_boxes(self, boxes: ArrayLike, original_size: tuple[int, int]) -> FloatArray:
-        """Return boxes [B, 4] in pixels of a picture of that (height, width) as pixels of the prompt frame."""
-        return self.apply_coords(np.asarray(boxes).reshape(-1, 2, 2), original_size).reshape(-1, 4)
-
-    apply_coords_torch = apply_coords
-    apply_boxes_torch = apply_boxes
+__all__ = [
+    "PromptTransform",
+    "ResizeLongestSide",
+    "SAM2AutomaticMaskGenerator",
+    "SAM2ImagePredictor",
+    "Sam",
+    "SamAutomaticMaskGenerator",
+    "SamPredictor",
+    "build_sam2",
+    "sam_model_registry",
+]
 
 
 class SamPredictor:
-    """Upstream's predictor of the first generation. Takes a `Segmenter`, or the path of a bundle."""
+    """Upstream's predictor of the first generation. Takes a `Sam`, a `Segmenter`, or the path of a bundle."""
 
     def __init__(self, sam_model: Model) -> None:
         self.model = segmenter_of(sam_model)
@@ -92,6 +92,19 @@ class SamPredictor:
             raise RequestError(f"image_format {image_format!r}: allowed: RGB, BGR")
         self.model.set_image(image if image_format == "RGB" else np.ascontiguousarray(image_array(image)[..., ::-1]))
 
+    def set_torch_image(self, transformed_image: ArrayLike, original_image_size: tuple[int, int]) -> None:
+        """Encode a picture that `transform` has resized, [1, 3, h, w] RGB 0..255; a tensor or an array.
+
+        Raises:
+            RequestError: another shape than `transform` gives, or other values.
+        """
+        self.model.reset_image()
+        given = finite_numbers("transformed_image", transformed_image)
+        if given.ndim != 4 or len(given) != 1:
+            raise RequestError(f"transformed_image: shape {list(given.shape)}, allowed: [1, 3, h, w]")
+        prepared = self.transform.prepared("transformed_image[0]", given[0], original_image_size)
+        self.model.set_picture(self.model.encode_prepared(prepared))
+
     def predict(
         self,
         point_coords: ArrayLike | None = None,
@@ -112,8 +125,10 @@ class SamPredictor:
         mask_input: ArrayLike | None = None,
         multimask_output: bool = True,
         return_logits: bool = False,
-    ) -> Answer:
+    ) -> tuple[Any, Any, Any]:
         """Return what `Segmenter.predict_batch` does, for prompts in the frame that `transform` brings them to.
+
+        Of tensors it returns tensors, of arrays arrays.
 
         Shapes:
             point_coords  [B, N, 2]     (x, y) in pixels of the prompt frame
@@ -122,9 +137,11 @@ class SamPredictor:
             mask_input    [B, 1, h, w]
             returns       masks [B, C, H, W] bool, IoU predictions [B, C], low-res logits [B, C, h, w]
         """
-        points = None if point_coords is None else self._in_picture("point_coords", point_coords)
-        corners = None if boxes is None else self._in_picture("boxes", boxes)
-        return self.model.predict_batch(points, point_labels, corners, mask_input, multimask_output, return_logits)
+        points = self.transform.in_picture("point_coords", point_coords, self.original_size)
+        corners = self.transform.in_picture("boxes", boxes, self.original_size)
+        answer = self.model.predict_batch(points, point_labels, corners, mask_input, multimask_output, return_logits)
+        masks, ious, low_res = (as_given(part, point_coords, point_labels, boxes, mask_input) for part in answer)
+        return masks, ious, low_res
 
     def get_image_embedding(self) -> FloatArray:
         """Return `image_embeddings` of the current picture, [1, C, h, w]."""
@@ -133,11 +150,3 @@ class SamPredictor:
     def reset_image(self) -> None:
         """Forget the current picture."""
         self.model.reset_image()
-
-    def _in_picture(self, name: str, coords: ArrayLike) -> Numbers:
-        """Return coordinates of the prompt frame, x and y in turn, as those of the picture; the shape stays."""
-        given = finite_numbers(name, coords)
-        if given.ndim < 2 or given.shape[-1] not in (2, 4):
-            raise RequestError(f"{name}: shape {list(given.shape)}, allowed: [B, N, 2] for points, [B, 4] for boxes")
-        pairs = given.reshape(*given.shape[:-1], -1, 2)
-        return from_prompt_frame(pairs, self.original_size, self.model.preprocessing).reshape(given.shape)

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..contract import Array, FloatArray, ImageArray
 from ..errors import UnsupportedError
-from .bundle_reader import open_bundle
 from .picture_model import Prediction
 from .picture_prompts import PartOfPictures, check_lengths
 from .prompts import finite_numbers
-from .segmenter import Segmenter
+from .upstream_open import Model, check_device, segmenter_of, without_fallback
+from .upstream_transforms import Numbers
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
 
-Model = Segmenter | Path | str
 Answer = tuple[Array, FloatArray, FloatArray]
-Numbers = NDArray[np.float64]
 FourParts = tuple[Numbers | None, Numbers | None, Numbers | None, Numbers | None]
 
 
@@ -54,14 +51,33 @@ class SAM2ImagePredictor:
         self.mask_threshold = self.model.mask_rule.threshold if mask_threshold is None else mask_threshold
 
     @classmethod
-    def from_pretrained(cls, model_id: Model) -> SAM2ImagePredictor:
-        """Return a predictor over the bundle at that path."""
-        return cls(model_id)
+    def from_pretrained(
+        cls, model_id: Model, *, device: object = "cpu", apply_postprocessing: bool = True, **keywords: float
+    ) -> SAM2ImagePredictor:
+        """Return a predictor over the bundle at that path.
+
+        Args:
+            apply_postprocessing: as `build_sam2`.
+            keywords: those of the class.
+
+        Raises:
+            UnsupportedError: another device than the CPU, or as the class.
+        """
+        check_device(device)
+        segmenter = segmenter_of(model_id)
+        return cls(segmenter if apply_postprocessing else without_fallback(segmenter), **keywords)
 
     @property
     def device(self) -> str:
         """Where arrays are: in main memory, whatever the engine runs on."""
         return "cpu"
+
+    @property
+    def _features(self) -> dict[str, Array | list[Array]]:
+        """What the encoder gave for the current picture, by upstream's names; its notebook looks at the shapes."""
+        features = self.model.picture.features
+        finer = [feature for name, feature in features.items() if name != "image_embeddings"]
+        return {"image_embed": features["image_embeddings"], "high_res_feats": finer}
 
     def set_image(self, image: ImageArray | PilImage) -> None:
         """Encode a picture, uint8 [H, W, 3] RGB or a PIL image; ImageError as `Segmenter.set_image`."""
@@ -170,8 +186,3 @@ def _of_rank(rank: int, name: str, part: ArrayLike | None) -> Numbers | None:
         return None
     numbers = finite_numbers(name, part)
     return numbers[np.newaxis] if numbers.ndim == rank - 1 else numbers
-
-
-def segmenter_of(model: Model) -> Segmenter:
-    """Return the segmenter, opened if a bundle's path was given."""
-    return model if isinstance(model, Segmenter) else open_bundle(model)

@@ -13,10 +13,12 @@ from PIL import Image
 from sam_export.bundle import BundleDraft, Candidate, write_bundle
 from sam_export.contract import Array, EngineOptions, Graph, GraphContract, Recipe, Session
 from sam_export.manifest import FileEntry, ModelCard, SelfTest, SelfTestCase
+from sam_export.models import SamModel
 from sam_export.runtimes import Segmenter, open_session
 
 from ..bundles import PASSED
 from . import geometric_model as model
+from .exported import exported
 
 RECIPE = Recipe("fp32", storage="fp32", compute="fp32")
 SELFTEST_BOX = (20.0, 10.0, 80.0, 50.0)
@@ -47,6 +49,11 @@ def segmenter(sessions: dict[str, Session]) -> Segmenter:
     return Segmenter(sessions, model.PREPROCESSING, model.MASK_RULE)
 
 
+@pytest.fixture(scope="session")
+def tiny_segmenter(tiny_sam: SamModel, tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
+    return exported(tiny_sam, tmp_path_factory.mktemp("tiny"))
+
+
 @pytest.fixture
 def picture() -> np.ndarray:
     """Uint8 [60, 100, 3], noise."""
@@ -60,7 +67,9 @@ def bundle(graph_folder: Path, segmenter: Segmenter, picture: np.ndarray, tmp_pa
     return write_geometric_bundle(graph_folder, picture, mask, tmp_path / "dist")
 
 
-def write_geometric_bundle(graph_folder: Path, picture: np.ndarray, mask: np.ndarray, out: Path) -> Path:
+def write_geometric_bundle(
+    graph_folder: Path, picture: np.ndarray, mask: np.ndarray, out: Path, name: str = "geometric"
+) -> Path:
     """Write a bundle whose one self-test case expects `mask` for SELFTEST_BOX."""
     extras = {"selftest/picture.png": png(picture), "selftest/mask_0.png": png(mask.astype(np.uint8) * 255)}
     entries = {name: FileEntry(name, hashlib.sha256(data).hexdigest(), len(data)) for name, data in extras.items()}
@@ -70,7 +79,7 @@ def write_geometric_bundle(graph_folder: Path, picture: np.ndarray, mask: np.nda
     )
     case = SelfTestCase(entries["selftest/mask_0.png"], multimask_output=False, index=0, box=SELFTEST_BOX)
     draft = BundleDraft(
-        model=ModelCard("geometric", "none", "Apache-2.0", "made by a test", "0" * 64),
+        model=ModelCard(name, "none", "Apache-2.0", "made by a test", "0" * 64),
         target="onnx",
         precision="fp32",
         preprocessing=model.PREPROCESSING,

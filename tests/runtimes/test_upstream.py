@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from sam_export.errors import RequestError, UnsupportedError
-from sam_export.exporters import export
-from sam_export.models import SamModel, components
-from sam_export.runtimes import Segmenter, open_session
+from sam_export.models import SamModel
+from sam_export.runtimes import Segmenter
 from sam_export.runtimes.selftest import mask_iou
 from sam_export.runtimes.upstream import SAM2ImagePredictor, SamPredictor
 
+from .exported import exported
 from .torch_predictor import Given, predictor
 
 HEIGHT, WIDTH = 45, 90
@@ -28,17 +28,9 @@ BOX = np.array([22, 8, 61, 41])
 BOXES = np.array([[3, 4, 40, 30], [22, 8, 61, 41], [0, 0, 90, 45], [50, 20, 80, 44]])
 
 
-def exported(model: SamModel, folder: Path) -> Segmenter:
-    graphs = [export(component, "onnx", "fp32", folder) for component in components(model)]
-    sessions = {
-        graph.contract.component: open_session(graph.path, graph.contract, "onnx", graph.recipe) for graph in graphs
-    }
-    return Segmenter(sessions, model.variant.preprocessing, model.variant.mask_rule)
-
-
 @pytest.fixture(scope="module")
-def model(tiny_sam: SamModel, tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
-    return exported(tiny_sam, tmp_path_factory.mktemp("onnx"))
+def model(tiny_segmenter: Segmenter) -> Segmenter:
+    return tiny_segmenter
 
 
 @pytest.fixture
