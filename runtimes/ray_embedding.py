@@ -1,7 +1,8 @@
 """Encoding many pictures to `.semb` files on a Ray cluster: Ray Data over actors that hold the bundle open.
 
 Every machine sees pictures, bundle and output under the same paths. A worker that is lost is started again and its
-batch with it; what it had written already is kept, as in any run that is resumed, so each picture is encoded once.
+batch with it. What it had written already is kept, as in any run that is resumed; only the pictures of that batch that
+it had encoded and not yet written are encoded twice. Every file is written once.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from .embedding_tensors import EmbeddingDtype
 
 LOCAL = "local"
 PURPOSE = "embedding on a cluster"
-# Pictures that a worker takes at a time, and at most encodes twice if it is lost between encoding and writing one.
+# Pictures that a worker takes at a time: no more than these have to be encoded again when it is lost.
 BATCH = 8
 Row = dict[str, Any]
 

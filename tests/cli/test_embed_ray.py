@@ -18,8 +18,32 @@ import pytest
 from PIL import Image
 
 from sam_export.cli import main
+from sam_export.runtimes.ray_embedding import BATCH
 
-PROGRAM = "import sys; from sam_export.cli import main; sys.exit(main())"
+# The command, with a line in a file for each picture that a worker encodes. Ray sends the class along.
+PROGRAM = """
+import sys
+from sam_export.cli import main
+from sam_export.runtimes import ray_embedding
+
+COUNTS = sys.argv.pop(1)
+
+class Counting(ray_embedding.Encoder):
+    def __init__(self, *args):
+        super().__init__(*args)
+        encode = self.segmenter.encode_prepared
+
+        def counted(prepared):
+            encoded = encode(prepared)
+            with open(COUNTS, "a") as stream:
+                stream.write("encoded\\n")
+            return encoded
+
+        self.segmenter.encode_prepared = counted
+
+ray_embedding.Encoder = Counting
+sys.exit(main())
+"""
 PATIENCE_S = 300
 
 
@@ -38,10 +62,10 @@ def pictures(folder: Path, count: int) -> Path:
     return folder
 
 
-def start(bundle: Path, folder: Path, out: Path, ray_folder: Path) -> subprocess.Popen[str]:
+def start(bundle: Path, folder: Path, out: Path, counts: Path, ray_folder: Path) -> subprocess.Popen[str]:
     words = ["embed", str(bundle), str(folder), "-o", str(out), "--ray", "--workers", "2", "--threads", "1", "--json"]
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *words],
+        [sys.executable, "-c", PROGRAM, str(counts), *words],
         env={**os.environ, "RAY_TMPDIR": str(ray_folder)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -65,9 +89,9 @@ def kill_a_worker(ray_folder: Path) -> None:
 @pytest.mark.slow
 def test_a_lost_worker_loses_no_picture(bundle: Path, tmp_path: Path, ray_folder: Path) -> None:
     pytest.importorskip("ray.data", reason="ray[data] is not installed", exc_type=ImportError)
-    folder, out = pictures(tmp_path / "pictures", 400), tmp_path / "out"
+    folder, out, counts = pictures(tmp_path / "pictures", 400), tmp_path / "out", tmp_path / "counts"
     (folder / "broken.png").write_bytes(b"no picture")
-    process = start(bundle, folder, out, ray_folder)
+    process = start(bundle, folder, out, counts, ray_folder)
     try:
         deadline = time.monotonic() + PATIENCE_S
         while not any(out.glob("*.semb")):
@@ -85,6 +109,8 @@ def test_a_lost_worker_loses_no_picture(bundle: Path, tmp_path: Path, ray_folder
     assert not any(row["earlier"] for row in result["pictures"])
     assert [Path(row["picture"]).name for row in result["failed"]] == ["broken.png"]
     assert sorted(path.name for path in out.iterdir()) == [f"{index:04}.semb" for index in range(400)]
+    # Those that the lost worker had encoded and not yet written are encoded again, and no others.
+    assert 400 <= len(counts.read_text().splitlines()) <= 400 + BATCH
     here = tmp_path / "here"
     assert main(["embed", str(bundle), str(folder / "0003.png"), "-o", str(here), "--threads", "1"]) == 0
     assert (here / "0003.semb").read_bytes() == (out / "0003.semb").read_bytes()
