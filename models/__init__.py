@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import CheckpointError, LayoutError, RequestError
 from . import (
@@ -30,7 +30,8 @@ from . import (
 from .cache import Progress, pull
 from .catalog import DEFAULT_VARIANT, VARIANTS
 from .components import Component
-from .image_size import published_name, resized, split_name
+from .fitting import fit, matches
+from .image_size import published_name, resized, size_of_positions, split_name
 from .layers import Migration
 from .loader import SamModel, ToUpstream, layout_of, load_into, random_model
 from .loading import read_checkpoint
@@ -121,8 +122,28 @@ def _pulled(row: Variant, progress: Progress | None) -> Path:
 
 
 def _lookalike(row: Variant, checkpoint: Path) -> str:
-    """Return what to type instead, if the checkpoint fits another model better; "" if not."""
-    return advice(row.name, checkpoint, matches_of(read_checkpoint(checkpoint).tensors, map(_known, VARIANTS.values())))
+    """Return what to type instead, if the checkpoint fits another size or model better; "" if not."""
+    tensors = read_checkpoint(checkpoint).tensors
+    return _other_size(row, checkpoint, tensors) or advice(
+        row.name, checkpoint, matches_of(tensors, map(_known, VARIANTS.values()))
+    )
+
+
+def _other_size(row: Variant, checkpoint: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Return how the file is loaded, if it is of this model and its positions are for pictures of another size."""
+    own = _known(row)
+    found = fit(tensors, own.layout, own.to_upstream).tensors
+    size = size_of_positions(found, own.layout, row.preprocessing.image_hw[0])
+    try:
+        other = None if size is None else _known(resized(VARIANTS[published_name(row.name)], size))
+    except RequestError:
+        return ""
+    if size is None or other is None or matches(found, other.layout) < len(other.layout):
+        return ""
+    return (
+        f"; its positions are for pictures of {size} pixels a side: "
+        f"use `sam-export {published_name(row.name)} --image-size {size} --checkpoint {checkpoint}`"
+    )
 
 
 def _known(row: Variant) -> Known:

@@ -2,9 +2,10 @@
 
 All that a size changes in a checkpoint are tables of learned positions. Windows, convolutions and TinyViT's biases know
 no picture's size, and Hiera's and EfficientSAM's tables are enlarged by the module itself, as upstream does. Left are
-ViT's: absolute positions are interpolated bicubically, as others do who fine-tune SAM at 512 px (hitachinsk/SAMed,
-`sam_lora_image_encoder.py`; bilinearly there), and those between the cells of a whole picture linearly, as upstream
-does (segment-anything `modeling/image_encoder.py`, `get_rel_pos`).
+ViT's. Those between the cells of a whole picture are interpolated linearly, as upstream does (segment-anything
+`modeling/image_encoder.py`, `get_rel_pos`). Upstream knows one size for the absolute ones; they are interpolated
+bicubically, as open-mmlab/mmpretrain does for SAM's encoder (`models/backbones/vit_sam.py`, `_prepare_pos_embed`) and
+as SAM 2 does with Hiera's. hitachinsk/SAMed (`sam_lora_image_encoder.py`) takes them bilinearly.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from .variants import Variant
 
 NAME = re.compile(r"(?P<published>.+)-(?P<size>\d+)px")
 SMALLEST, LARGEST, STEP = 128, 2048, 64
+POSITIONS = "image_encoder.pos_embed"
 
 
 def split_name(name: str) -> tuple[str, int | None]:
@@ -60,6 +62,17 @@ def resized(variant: Variant, size: int) -> Variant:
         preprocessing=dataclasses.replace(variant.preprocessing, image_hw=(size, size), prompt_frame_hw=frame),
         mask_rule=dataclasses.replace(variant.mask_rule, mask_hw=_scaled(variant.mask_rule.mask_hw, behind, published)),
     )
+
+
+def size_of_positions(tensors: Mapping[str, Tensor], layout: Mapping[str, Size], size: int) -> int | None:
+    """Return the pixels a side that a file's table of absolute positions is for; None where it does not tell.
+
+    `layout`: of the model for pictures of `size` pixels.
+    """
+    found, wanted = tensors.get(POSITIONS), layout.get(POSITIONS)
+    if found is None or wanted is None or found.dim() != len(wanted) or found.dim() != 4:
+        return None
+    return size * found.shape[1] // wanted[1]
 
 
 def _encoder(config: object, size: int) -> object:

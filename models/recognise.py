@@ -36,18 +36,23 @@ class Match:
     def share(self) -> Fraction:
         return Fraction(self.matching, self.tensors)
 
+    @property
+    def fitness(self) -> tuple[Fraction, int]:
+        """SAM-HQ's file holds all of SAM's tensors and more: of models that it has whole, the larger is meant."""
+        return self.share, self.matching
+
 
 def matches_of(tensors: Mapping[str, Tensor], models: Iterable[Known]) -> list[Match]:
     """Return how well the file fits each model, the best first."""
     found = [Match(one.name, fit(tensors, one.layout, one.to_upstream).matching, len(one.layout)) for one in models]
-    return sorted(found, key=lambda match: match.share, reverse=True)
+    return sorted(found, key=lambda match: match.fitness, reverse=True)
 
 
 def advice(asked: str, path: Path, found: list[Match]) -> str:
     """Return which other models the file looks like and what to type; empty where none fits better than the asked."""
-    own = next((match.share for match in found if match.name == asked), Fraction(0))
-    best = [match for match in found if match.share == found[0].share]
-    if best[0].share <= own or best[0].share < LEAST_SHARE:
+    own = next((match.fitness for match in found if match.name == asked), (Fraction(0), 0))
+    best = [match for match in found if match.fitness == found[0].fitness]
+    if best[0].fitness <= own or best[0].share < LEAST_SHARE:
         return ""
     names = " or ".join(match.name for match in best)
     return (

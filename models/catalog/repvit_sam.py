@@ -51,6 +51,7 @@ def _edge_sam(name: str, sha256: str | None) -> Variant:
     )
 
 
+# Upstream publishes no hash of this one, and none is on record elsewhere.
 EDGE_SAM = _edge_sam("edge_sam", None)
 EDGE_SAM_3X = _edge_sam("edge_sam_3x", "5a3e3261da9e2f4c8154410885689ae57d09cbf4cf5d0c848b9d80b6df336ece")
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from sam_export import open_bundle
 from sam_export.cli import main
 from sam_export.cli.export_results import exit_status, print_outcomes_as_json
 from sam_export.errors import AccuracyError, NotVerifiableError, UnsupportedError
@@ -69,6 +70,24 @@ def test_a_bundle_that_fails_the_gate(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "minimum 1" in said
     assert "compare it with --precision fp32" in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_another_size_from_the_command_line_to_a_mask(tmp_path: Path) -> None:
+    """A model whose learned positions follow the size; the bundle says it, and runtimes read it there."""
+    picture = picture_set("gate")[-1].image
+    (tmp_path / "pictures").mkdir()
+    Image.fromarray(picture).save(tmp_path / "pictures" / "one.png")
+    words = ["slimsam_77", "--image-size", "128", "--random-weights", "--target", "onnx"]
+    assert main([*words, "--evaluation", str(tmp_path / "pictures"), "-o", str(tmp_path)]) == 0
+    bundle = tmp_path / "slimsam_77-128px-onnx-fp32"
+    assert read_manifest(bundle).preprocessing.image_hw == (128, 128)
+    segmenter = open_bundle(bundle)
+    assert all(result.iou >= result.min_iou for result in segmenter.selftest())
+    segmenter.set_image(picture)
+    masks, _, low_res_masks = segmenter.predict(box=[10, 10, 90, 90])
+    assert masks.shape == (3, *picture.shape[:2])
+    assert low_res_masks.shape == (3, 32, 32)
 
 
 class Code:

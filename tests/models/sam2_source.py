@@ -45,6 +45,12 @@ def configuration(wheel: Path, name: str) -> Config:
     return config
 
 
+def official_name(model: str) -> str:
+    """`sam2.1_hiera_tiny` -> `sam2.1/sam2.1_hiera_t`."""
+    folder, _, size = model.partition("_hiera_")
+    return f"{folder}/{folder}_hiera_{'b+' if size == 'base_plus' else size[0]}"
+
+
 def build(wheel: Path, config: Config, timm: Callable[..., nn.Module] | None = None) -> nn.Module:
     """Return the model of a configuration, in eval mode.
 

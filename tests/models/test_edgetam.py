@@ -58,17 +58,10 @@ def model() -> SamModel:
     return random_model(FAMILIES[variant.family].build(variant), variant, seed=17)
 
 
-def create_model(timm: Path, name: str, *, features_only: bool, out_indices: tuple[int, ...], **_: object) -> nn.Module:
-    """timm's own function of that name, without the pre-trained weights."""
-    assert name == "repvit_m1.dist_in1k"
-    assert features_only
-    return timm_source.repvit(timm, out_indices=out_indices)
-
-
 @pytest.fixture(scope="module")
 def upstream(wheel: Path, timm: Path, model: SamModel) -> nn.Module:
     config = source.configuration(wheel, "edgetam") | {"image_size": SIDE}
-    return with_weights_of(model, source.build(wheel, config, partial(create_model, timm)))
+    return with_weights_of(model, source.build(wheel, config, partial(timm_source.create_model, timm)))
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +91,7 @@ def test_mask_decoder(model: SamModel, upstream: nn.Module, features: tuple[Tens
 
 
 def test_every_key_and_shape_of_the_official_checkpoint(wheel: Path, timm: Path) -> None:
-    official = source.layout(wheel, source.configuration(wheel, "edgetam"), partial(create_model, timm))
+    official = source.layout(wheel, source.configuration(wheel, "edgetam"), partial(timm_source.create_model, timm))
     with torch.device("meta"):
         own = FAMILIES[EDGETAM.family].build(EDGETAM)
     for_pictures = {name: shape for name, shape in official.items() if not name.startswith(EDGETAM.unused_keys)}

@@ -161,20 +161,3 @@ def test_keys_and_shapes_are_upstreams(source: ModuleType, name: str) -> None:
     shapes = {key: tensor.shape for key, tensor in expected.state_dict().items()}
     assert {key: tensor.shape for key, tensor in found.state_dict().items()} == shapes
     assert sum(parameter.numel() for parameter in expected.parameters()) == VARIANTS[name].parameters
-
-
-def test_full_size(source: ModuleType) -> None:
-    """One picture and one box through the smaller checkpoint's sizes."""
-    reference = randomise(source.build_efficient_sam(*WIDTHS["efficient_sam_ti"]), seed=3)
-    variant = VARIANTS["efficient_sam_ti"]
-    encoder, decoder = FAMILIES["efficient_sam"].components(build(variant, reference.state_dict()), variant)
-    image = torch.rand(1, 3, 1024, 1024, generator=torch.Generator().manual_seed(4)) * 255
-    box = torch.tensor([[[100.0, 200.0], [800.0, 900.0]]]), torch.tensor([[2.0, 3.0]])
-    with torch.no_grad():
-        embeddings = reference.get_image_embeddings(image / 255)
-        masks, scores = ask(reference, embeddings, *box)
-        candidate = encoder.module(image)
-        low_res_masks, iou_predictions = decoder.module(candidate, *filled(*box))
-    assert relative_error(embeddings, candidate) < MAX_RELATIVE_ERROR
-    assert relative_error(masks, low_res_masks) < MAX_RELATIVE_ERROR
-    assert relative_error(scores, iou_predictions) < MAX_RELATIVE_ERROR

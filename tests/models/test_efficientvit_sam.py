@@ -15,7 +15,7 @@ from sam_export.models import FAMILIES, VARIANTS, Component, Variant
 from sam_export.models.efficientvit import EfficientVitConfig
 
 from .sam_prompts import KINDS, MAX_RELATIVE_ERROR, asked, decoder_error, relative_error
-from .wheel_source import importable, randomise, shim, unpack
+from .wheel_source import efficientvit_shims, importable, randomise, unpack
 
 pytestmark = pytest.mark.slow
 ROWS = [name for name, row in VARIANTS.items() if row.family == "efficientvit_sam"]
@@ -42,12 +42,7 @@ CONFIGS = {"large": LARGE, "extra large": EXTRA_LARGE}
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     folder = unpack("efficientsam==1.0.0", "efficientsam/", tmp_path_factory.mktemp("wheel"))
-    nothing = dict.fromkeys(("Compose", "ToTensor", "Normalize"), lambda *_, **__: None)
-    functional = shim("torchvision.transforms.functional", resize=None, to_pil_image=None)
-    transforms = shim("torchvision.transforms", functional=functional["torchvision.transforms.functional"], **nothing)
-    boxes = shim("torchvision.ops.boxes", batched_nms=None, box_area=None)
-    packages = shim("torchvision", transforms=transforms["torchvision.transforms"]) | shim("torchvision.ops")
-    with importable(folder, {**packages, **transforms, **functional, **boxes}):
+    with importable(folder, efficientvit_shims()):
         yield importlib.import_module("efficientsam.models.efficientvit")
 
 
@@ -104,18 +99,16 @@ def test_image_encoder(source: ModuleType, name: str) -> None:
     assert relative_error(embeddings, candidate) < MAX_RELATIVE_ERROR
 
 
-@pytest.fixture(scope="module")
-def upstream(source: ModuleType) -> nn.Module:
-    return narrow_upstream(source, LARGE)
-
-
-@pytest.fixture(scope="module")
-def parts(upstream: nn.Module) -> tuple[Component, ...]:
-    return parts_of(upstream, narrow(LARGE))
+@pytest.fixture(scope="module", params=CONFIGS)
+def pair(source: ModuleType, request: pytest.FixtureRequest) -> tuple[nn.Module, tuple[Component, ...]]:
+    config = CONFIGS[request.param]
+    upstream = narrow_upstream(source, config)
+    return upstream, parts_of(upstream, narrow(config))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_mask_decoder(upstream: nn.Module, parts: tuple[Component, ...], kind: str) -> None:
+def test_mask_decoder(pair: tuple[nn.Module, tuple[Component, ...]], kind: str) -> None:
+    upstream, parts = pair
     embeddings = torch.randn(1, 256, CELLS, CELLS, generator=torch.Generator().manual_seed(2))
     assert decoder_error(upstream, parts[1], embeddings, asked(kind, 1024, 256)) < MAX_RELATIVE_ERROR
 
@@ -129,14 +122,3 @@ def test_keys_and_shapes_are_upstreams(source: ModuleType, name: str) -> None:
     assert {key: tensor.shape for key, tensor in found.state_dict().items()} == shapes
     assert sum(parameter.numel() for parameter in expected.parameters()) == VARIANTS[name].parameters
     assert expected.image_size == (1024, VARIANTS[name].preprocessing.image_hw[0])
-
-
-def test_full_size(source: ModuleType) -> None:
-    upstream, variant = source.efficientvit_sam_l0(), VARIANTS["efficientvit_sam_l0"]
-    importlib.import_module("efficientsam.models.nn.norm").set_norm_eps(upstream, 1e-6)
-    encoder, decoder = parts_of(randomise(upstream), variant)
-    image, normalised = picture(512)
-    with torch.no_grad():
-        embeddings, candidate = upstream.image_encoder(normalised), encoder.module(image)
-    assert relative_error(embeddings, candidate) < MAX_RELATIVE_ERROR
-    assert decoder_error(upstream, decoder, embeddings, asked("box", 1024, 256)) < MAX_RELATIVE_ERROR

@@ -11,11 +11,13 @@ from types import ModuleType
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sam_export.models import FAMILIES, VARIANTS, Component, Variant
 
+from . import timm_source
 from .sam_prompts import KINDS, MAX_RELATIVE_ERROR, asked, decoder_error, relative_error
+from .upstream import timm_helpers
 from .wheel_source import bare_package, importable, randomise, shim, unpack
 
 pytestmark = pytest.mark.slow
@@ -23,26 +25,12 @@ SIDE = 128
 CELLS = SIDE // 16
 
 
-class SqueezeExcite(nn.Module):
-    """timm's `SqueezeExcite(channels, rd_ratio)`, without the rest of timm, which needs torchvision."""
-
-    def __init__(self, channels: int, rd_ratio: float) -> None:
-        super().__init__()
-        reduced = max(8, int(channels * rd_ratio + 4) // 8 * 8)
-        self.fc1, self.fc2 = nn.Conv2d(channels, reduced, 1), nn.Conv2d(reduced, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        gate = self.fc2(torch.relu(self.fc1(x.mean((2, 3), keepdim=True))))
-        return x * gate.sigmoid()
-
-
-def timm_shims() -> dict[str, ModuleType]:
-    return {
-        **shim("timm"),
-        **shim("timm.models", register_model=lambda function: function),
-        **shim("timm.models.layers", SqueezeExcite=SqueezeExcite),
-        **shim("timm.models.vision_transformer", trunc_normal_=nn.init.trunc_normal_),
-    }
+def timm_shims(folder: Path) -> dict[str, ModuleType]:
+    """What the sources import of timm: its own squeeze-and-excitation, and helpers that compute nothing."""
+    shims = {**timm_helpers(), **shim("timm.models.vision_transformer", trunc_normal_=nn.init.trunc_normal_)}
+    shims["timm.models"].__dict__["register_model"] = lambda function: function
+    shims["timm.models.layers"].__dict__["SqueezeExcite"] = timm_source.squeeze_excite(timm_source.download(folder))
+    return shims
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +69,7 @@ def imported(stack: ExitStack, source: Source, folder: Path) -> Source:
     unpack(source.requirement, f"{package}/", folder)
     bare = bare_package(package, folder / package) | bare_package(source.modeling, folder / package / "modeling")
     lacking = {name: module for missing in source.shims for name, module in shim(missing).items()}
-    stack.enter_context(importable(folder, {**timm_shims(), **bare, **lacking}))
+    stack.enter_context(importable(folder, {**timm_shims(folder / "of timm"), **bare, **lacking}))
     return source
 
 

@@ -14,7 +14,7 @@ from sam_export.models import FAMILIES, SamModel, Variant, components, plain
 from sam_export.models.catalog import VARIANTS
 from sam_export.models.catalog.sam2 import BASE_PLUS, LARGE, ROWS, SAM2_1_HIERA_TINY, TINY
 from sam_export.models.hiera import HieraConfig
-from sam_export.models.loader import random_model
+from sam_export.models.loader import layout_of, random_model
 from sam_export.models.sam2_layout import to_upstream
 from sam_export.runtimes.mask_choice import answering_tokens
 
@@ -138,15 +138,9 @@ def test_the_fallback_chooses_as_upstream(
     assert (tokens == 0).tolist() == [[stable]] * 3
 
 
-def official_name(row: Variant) -> str:
-    """`sam2.1_hiera_tiny` -> `sam2.1/sam2.1_hiera_t`."""
-    folder, _, size = row.name.partition("_hiera_")
-    return f"{folder}/{folder}_hiera_{'b+' if size == 'base_plus' else size[0]}"
-
-
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_every_key_and_shape_of_the_official_checkpoint(wheel: Path, row: Variant) -> None:
-    official = source.layout(wheel, source.configuration(wheel, official_name(row)))
+    official = source.layout(wheel, source.configuration(wheel, source.official_name(row.name)))
     with torch.device("meta"):
         own = FAMILIES[row.family].build(row)
     for_pictures = {name: shape for name, shape in official.items() if not name.startswith(row.unused_keys)}
@@ -210,6 +204,15 @@ def test_against_transformers(reference: Sam2Model, from_hugging_face: SamModel,
         features = encoder.module(image)
     expected = hugging_face_answer(reference, image, PROMPTS[name])
     assert_same(expected, own_answer(from_hugging_face, features, PROMPTS[name]))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_the_layout_of_every_row_is_hugging_faces_too(row: Variant) -> None:
+    assert isinstance(row.encoder, HieraConfig)
+    with torch.device("meta"):
+        ours, theirs = FAMILIES[row.family].build(row), hugging_face(row.encoder)
+    renamed = to_upstream(theirs.state_dict())
+    assert layout_of(ours) == {name: value.shape for name, value in renamed.items()}
 
 
 def test_a_layout_that_is_upstreams_already_stays(model: SamModel) -> None:

@@ -71,6 +71,11 @@ PROMPTS = {
         torch.cat((POINTS, BOX.reshape(1, 2, 2)), 1),
         torch.cat((POINT_LABELS, BOX_LABELS), 1),
     ),
+    "points_and_mask": (
+        {"points": (POINTS, POINT_LABELS), "boxes": None, "masks": MASK},
+        torch.cat((POINTS, PADDING[0]), 1),
+        torch.cat((POINT_LABELS, PADDING[1]), 1),
+    ),
     "box_and_mask": ({"points": None, "boxes": BOX, "masks": MASK}, BOX.reshape(1, 2, 2), BOX_LABELS),
 }
 

@@ -68,6 +68,16 @@ def torchvision_shims() -> dict[str, ModuleType]:
     return shims
 
 
+def efficientvit_shims() -> dict[str, ModuleType]:
+    """The names that EfficientViT-SAM's predictors import, as attributes, too; its transforms are made, not called."""
+    nothing = dict.fromkeys(("Compose", "ToTensor", "Normalize"), lambda *_, **__: None)
+    functional = shim("torchvision.transforms.functional", resize=None, to_pil_image=None)
+    transforms = shim("torchvision.transforms", functional=functional["torchvision.transforms.functional"], **nothing)
+    boxes = shim("torchvision.ops.boxes", batched_nms=None, box_area=None)
+    packages = shim("torchvision", transforms=transforms["torchvision.transforms"]) | shim("torchvision.ops")
+    return {**packages, **transforms, **functional, **boxes}
+
+
 def bare_package(name: str, folder: Path) -> dict[str, ModuleType]:
     """A package whose modules can be imported although its own `__init__` is not run."""
     return shim(name, __path__=[str(folder)])
