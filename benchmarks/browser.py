@@ -33,6 +33,18 @@ from .machine import this_machine
 from .plain_bundle import write_plain_bundle
 from .run_record import Absent
 
+PAGE = """# A web bundle in the browser, beside the plain export
+
+Made by `python -m sam_export.benchmarks.browser {bundle} --threads {threads} -o docs/browser`; all samples are in \
+`{samples}`. Each line is a variant of the bundle, run by the web package in WebAssembly; the plain export is what \
+`torch.onnx.export` gives for the same weights, run by the same package in the same page, turn by turn. What counts is \
+the ratio, round by round, since a slow spell of the machine hits both.
+
+- *encode*: from the picture's file to its embedding, with decoding and resizing.
+- *click*: a box, and its mask in the picture's size; a sample is the fastest of {clicks}.
+- *first mask*: from the moment that a new page begins to open, all files in the browser's cache, to its first mask.
+
+"""
 Progress = Callable[[str, int, int], None]
 PLAIN = "plain export"
 CLICKS_EACH_ROUND = 3
@@ -142,6 +154,13 @@ def markdown(run: BrowserRun) -> str:
     return "\n\n".join("\n".join((one.caption, "", *table(one.head, one.rows))) for one in grids(run)) + "\n"
 
 
+def page(run: BrowserRun, samples: str) -> str:
+    """Return the run as a page of the documentation; `samples`: the file beside it that has them all."""
+    threads = " ".join(str(count) for count in dict.fromkeys(one.threads for one in run.timings))
+    head = PAGE.format(bundle=run.bundle, threads=threads, samples=samples, clicks=CLICKS_EACH_ROUND)
+    return head + markdown(run)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
@@ -154,8 +173,9 @@ def main() -> None:
     run = time_in_browser(given.bundle, model, threads=given.threads, rounds=given.rounds, variants=given.variants)
     if given.out is not None:
         given.out.parent.mkdir(parents=True, exist_ok=True)
-        given.out.with_suffix(".json").write_text(json.dumps(asdict(run), indent=1) + "\n")
-        given.out.with_suffix(".md").write_text(markdown(run))
+        samples = given.out.with_suffix(".json")
+        samples.write_text(json.dumps(asdict(run), indent=1) + "\n")
+        given.out.with_suffix(".md").write_text(page(run, samples.name))
     sys.stdout.write(markdown(run))
 
 

@@ -13,6 +13,7 @@ from sam_export.benchmarks.browser import (
     FIRST,
     PLAIN,
     markdown,
+    page,
     time_each_in_browser,
     time_in_browser,
 )
@@ -35,6 +36,14 @@ def test_the_table_has_every_number() -> None:
     assert "| int8 | 1 | click | 6 | 5 - 6 | 0.50x |" in text
     assert "| int8 | 1.0 | 0.9 | 0.9926 | 0.9857 |" in text
     assert f"| {PLAIN} | 2.0 | – | – | – |" in text
+
+
+def test_the_page_says_how_it_was_made_and_has_the_table() -> None:
+    text = page(BROWSER_RUN, "browser.json")
+    assert text.startswith("# ")
+    assert "sam_export.benchmarks.browser lite_medsam-web --threads 1 -o docs/browser`" in text
+    assert "`browser.json`" in text
+    assert text.endswith(markdown(BROWSER_RUN))
 
 
 @pytest.mark.skipif(what_is_missing() is not None, reason=str(what_is_missing()))
