@@ -13,6 +13,10 @@ BOXES := --box 250,172,296,218 --box 255,34,297,74 --box 189,169,237,218 --box 8
 # A file's tests stay together, in the order of tests/conftest.py. Three on two cores: one of them mostly waits for a
 # browser or for processes of its own.
 WORKERS := -n 3 --dist loadfile --no-loadscope-reorder
+WEB := runtimes/web
+WEB_TOOLS := $(WEB)/node_modules/.package-lock.json
+PAGE := sam_export/server/page
+PAGE_SOURCES = $(shell find $(WEB)/src $(WEB)/demo -type f -not -path '*/public/bundle/*' -not -path '*/dist/*')
 
 .PHONY: bench demo docs page test test-fast check lint types wheel clean help
 
@@ -31,9 +35,13 @@ demo: $(INSTALLED)  ## export the default model to every target at fp32 and fp16
 	@echo "reports: $(OUT)/$(MODEL)-*/report.html"
 	@echo "overlay: $(OUT)/demo/overlay.png"
 
-page:  ## build the demo page that `sam-export serve` shows
-	npm ci --prefix runtimes/web --no-audit --no-fund
-	npm run build --prefix runtimes/web/demo -- --outDir $(CURDIR)/sam_export/server/page
+$(WEB_TOOLS): $(WEB)/package-lock.json
+	npm ci --prefix $(WEB) --no-audit --no-fund
+
+$(PAGE)/index.html: $(WEB_TOOLS) $(PAGE_SOURCES)
+	npm run build --prefix $(WEB)/demo -- --outDir $(CURDIR)/$(PAGE)
+
+page: $(PAGE)/index.html  ## build the demo page that `sam-export serve` shows
 
 bench: $(INSTALLED)  ## measure the default model here beside its peers, in Chromium too, write docs/benchmark
 	$(BIN)/sam-export $(MODEL) --target onnx openvino --precision fp32 int8 --overwrite -o $(OUT)/bench
@@ -56,7 +64,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-wheel: $(INSTALLED)
+wheel: $(INSTALLED) $(if $(shell command -v npm),page)  ## build the wheel, with the demo page where there is npm
 	rm -rf build
 	$(BIN)/python -m build --wheel --outdir build/wheel . > /dev/null
 	$(PYTHON) -m venv build/clean
@@ -69,4 +77,4 @@ check: lint types  ## ruff, mypy and the fast tests, the last two on the built w
 	PYTHONSAFEPATH=1 OMP_NUM_THREADS=1 build/clean/bin/pytest $(WORKERS) -m 'not slow' -p no:cacheprovider
 
 clean:  ## remove what make made
-	rm -rf $(VENV) build $(OUT) runtimes/web/node_modules runtimes/web/dist
+	rm -rf $(VENV) build $(OUT) $(PAGE) $(WEB)/node_modules $(WEB)/dist

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import tomllib
 from pathlib import Path
 
 import pytest
+
+from sam_export.server.page import BUILT, INDEX
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("models", "exporters", "quantize", "verify", "runtimes", "benchmarks")
@@ -31,3 +35,15 @@ def test_every_folder_is_mapped_below_the_package(setuptools_table: dict[str, di
     for package, folder in setuptools_table["package-dir"].items():
         assert package == f"sam_export.{folder.replace('/', '.')}"
         assert (ROOT / folder / "__init__.py").is_file()
+
+
+def test_the_wheel_holds_the_demo_page() -> None:
+    """With all that the page names: `make wheel` builds it where there is npm."""
+    if BUILT.is_relative_to(ROOT / "sam_export"):
+        pytest.skip("this is a clone, not a wheel: `make check` runs it on one")
+    if shutil.which("npm") is None:
+        pytest.skip("node is not installed: the wheel has no demo page")
+    named = re.findall(r'(?:src|href)="\./([^"]+)"', (BUILT / INDEX).read_text())
+    assert len(named) > 1
+    assert [name for name in named if not (BUILT / name).is_file()] == []
+    assert list(BUILT.glob("assets/*.wasm"))
