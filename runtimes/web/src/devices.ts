@@ -19,10 +19,10 @@ export interface Attempt {
   readonly variant: BundleVariant;
 }
 
-/** A device that is not tried, or failed, and why. */
+/** A device that is not tried with a variant, or failed, and why. */
 export interface Refusal {
   readonly device: Device;
-  readonly variant: string | null;
+  readonly variant: string;
   readonly reason: string;
 }
 
@@ -56,7 +56,9 @@ export function planAttempts(manifest: Manifest, wishes: Wishes, adapter: Adapte
   const refusals: Refusal[] = [];
   const attempts: Attempt[] = [];
   for (const device of wishes.device === 'auto' ? (['webgpu', 'wasm'] as const) : [wishes.device]) {
-    for (const variant of variants) {
+    // A variant for the other device says nothing of this one, unless there is no other.
+    const meant = variants.filter((variant) => isFor(device, variant));
+    for (const variant of meant.length > 0 ? meant : variants) {
       const reason = refusal(device, variant, wishes, adapter);
       if (reason === null) attempts.push({ device, variant });
       else refusals.push({ device, variant: variant.name, reason });
@@ -73,10 +75,12 @@ function chosenVariants(manifest: Manifest, name: string | undefined): readonly 
 }
 
 function refusal(device: Device, variant: BundleVariant, wishes: Wishes, adapter: Adapter | null): string | null {
-  if (!variant.devices.some((name) => VERIFIED_ON[device].includes(name))) {
-    return `it is for ${variant.devices.join(', ')}`;
-  }
+  if (!isFor(device, variant)) return `this variant is for ${variant.devices.join(', ')}`;
   return device === 'wasm' ? null : webgpuRefusal(variant, wishes, adapter);
+}
+
+function isFor(device: Device, variant: BundleVariant): boolean {
+  return variant.devices.some((name) => VERIFIED_ON[device].includes(name));
 }
 
 function webgpuRefusal(variant: BundleVariant, wishes: Wishes, adapter: Adapter | null): string | null {
@@ -87,8 +91,8 @@ function webgpuRefusal(variant: BundleVariant, wishes: Wishes, adapter: Adapter 
     return `WebGPU computes ${others[0]} graphs differently; take wasm, or a bundle in fp32 or fp16`;
   if (!wishes.encoder) return 'WebGPU is used only after the self-test, which needs the encoder; take wasm';
   if (!adapter) return 'this browser offers no WebGPU adapter';
-  if (stored.includes('fp16') && !adapter.float16) return 'the adapter does not compute in fp16';
-  return wishes.device === 'auto' && adapter.software ? 'the adapter is software, slower than WebAssembly' : null;
+  if (wishes.device === 'auto' && adapter.software) return 'the adapter is software, slower than WebAssembly';
+  return stored.includes('fp16') && !adapter.float16 ? 'the adapter does not compute in fp16' : null;
 }
 
 /** Return the browser's adapter for WebGPU, if there is one. */

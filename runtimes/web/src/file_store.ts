@@ -5,7 +5,7 @@ import type { FileEntry } from './manifest.js';
 import { fileUrl } from './paths.js';
 import { sha256Hex } from './sha256.js';
 
-/** Bytes of all files asked for so far; `cached` says that a file came from the cache. */
+/** Bytes of all files asked for so far, told from the moment that one is; `cached`: it came from the cache. */
 export interface DownloadProgress {
   readonly file: string;
   readonly loadedBytes: number;
@@ -15,12 +15,12 @@ export interface DownloadProgress {
 
 export interface StoreOptions {
   readonly cache: Cache | null;
-  readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
 }
 
 export class FileStore {
-  private readonly blobs = new Map<string, Promise<Blob>>();
+  /** Files that arrived whole: what failed, or was aborted, is asked for anew. */
+  private readonly blobs = new Map<string, Blob>();
   private readonly loaded = new Map<string, number>();
   private totalBytes = 0;
 
@@ -30,32 +30,34 @@ export class FileStore {
   ) {}
 
   /**
-   * Return a file, checked; a second call gives the same one.
+   * Return a file, checked; once it is there, a further call gives the same one.
    *
    * Raises DOWNLOAD_FAILED, FILE_DAMAGED, INSECURE_CONTEXT or ABORTED.
    */
-  file(entry: FileEntry): Promise<Blob> {
+  async file(entry: FileEntry, signal: AbortSignal | undefined): Promise<Blob> {
+    throwIfAborted(signal, entry.path);
     const known = this.blobs.get(entry.sha256);
     if (known) return known;
-    this.totalBytes += entry.bytes;
-    const blob = this.load(entry);
+    if (!this.loaded.has(entry.sha256)) this.totalBytes += entry.bytes;
+    this.progress(entry, 0, false);
+    const blob = await this.load(entry, signal);
     this.blobs.set(entry.sha256, blob);
     return blob;
   }
 
-  private async load(entry: FileEntry): Promise<Blob> {
-    const kept = await this.fromCache(entry);
+  private async load(entry: FileEntry, signal: AbortSignal | undefined): Promise<Blob> {
+    const kept = await this.fromCache(entry, signal);
     if (kept) {
       this.progress(entry, entry.bytes, true);
       return kept;
     }
-    const fresh = await this.fetched(entry);
+    const fresh = await this.fetched(entry, signal);
     await this.keep(entry, fresh);
     return fresh;
   }
 
-  private async fromCache(entry: FileEntry): Promise<Blob | null> {
-    const { cache, signal } = this.options;
+  private async fromCache(entry: FileEntry, signal: AbortSignal | undefined): Promise<Blob | null> {
+    const { cache } = this.options;
     const response = await cache?.match(cacheKey(entry));
     if (!response) return null;
     const blob = await response.blob();
@@ -70,20 +72,20 @@ export class FileStore {
     await this.options.cache?.put(cacheKey(entry), new Response(blob)).catch(() => undefined);
   }
 
-  private async fetched(entry: FileEntry): Promise<Blob> {
-    const first = await this.download(entry, 'default');
+  private async fetched(entry: FileEntry, signal: AbortSignal | undefined): Promise<Blob> {
+    const first = await this.download(entry, 'default', signal);
     if ((await defect(entry, first)) === null) return first;
     // The browser's own HTTP cache may hold the file of an earlier bundle at the same address.
-    const second = await this.download(entry, 'reload');
+    const second = await this.download(entry, 'reload', signal);
     const found = await defect(entry, second);
     if (found === null) return second;
     const message = `${fileUrl(this.folder, entry.path).href}: ${found}; copy the bundle to the server again`;
     throw new SamError('FILE_DAMAGED', message);
   }
 
-  private async download(entry: FileEntry, cache: RequestCache): Promise<Blob> {
-    const response = await fetchOk(fileUrl(this.folder, entry.path), { cache, signal: this.options.signal ?? null });
-    return bodyUpTo(response, entry.bytes, this.options.signal, (size) => {
+  private async download(entry: FileEntry, cache: RequestCache, signal: AbortSignal | undefined): Promise<Blob> {
+    const response = await fetchOk(fileUrl(this.folder, entry.path), { cache, signal: signal ?? null });
+    return bodyUpTo(response, entry.bytes, signal, (size) => {
       this.progress(entry, size, false);
     });
   }

@@ -1,5 +1,6 @@
 /** One mask of everything in a picture. */
 
+import { type Colour, colouredMask } from './coloured_mask.js';
 import { type MultiPolygon, maskPolygons } from './polygon.js';
 import type { FoundMask } from './protocol.js';
 import { type CocoRle, decodeRle } from './rle.js';
@@ -33,6 +34,11 @@ export class FoundObject {
   /** Return the mask of the picture's size, 1 inside, rows first. */
   toMask(): Uint8Array {
     return decodeRle(this.found.rle);
+  }
+
+  /** Return the mask in a colour, to be drawn over the picture; transparent outside. */
+  toImageData(colour?: Colour): ImageData {
+    return colouredMask(this.toMask(), this.found.rle.size, colour);
   }
 
   toRLE(): CocoRle {

@@ -52,7 +52,7 @@ export async function load<T>(bundleUrl: string | URL, options: LoadOptions, mak
   options.onStage?.('manifest');
   const manifest = await fetchManifest(folder, cache, options.signal);
   const adapter = options.device === 'wasm' ? null : await probeAdapter();
-  const { device = 'auto', variant, encoder = true, signal, onProgress } = options;
+  const { device = 'auto', variant, encoder = true, onProgress } = options;
   const plan = planAttempts(manifest, { device, variant, encoder }, adapter);
   const context: Context = {
     manifest,
@@ -60,7 +60,7 @@ export async function load<T>(bundleUrl: string | URL, options: LoadOptions, mak
     threads,
     cache,
     adapter,
-    store: new FileStore(folder, { cache, signal, onProgress }),
+    store: new FileStore(folder, { cache, onProgress }),
   };
   const refusals: Refusal[] = [...plan.refusals];
   for (const attempt of plan.attempts) {
@@ -123,7 +123,10 @@ async function openGraphs(client: WorkerClient, { variant }: Attempt, context: C
   const { image_encoder, mask_decoder } = variant.graphs;
   options.onStage?.('files');
   const graph = ({ files, open_path }: typeof mask_decoder) =>
-    store.file(files.find((file) => file.path === open_path)!);
+    store.file(
+      files.find((file) => file.path === open_path)!,
+      options.signal,
+    );
   const [encoder, decoder] = await Promise.all([
     options.encoder === false ? null : graph(image_encoder),
     graph(mask_decoder),
@@ -145,7 +148,7 @@ async function proven(
   options.onStage?.('self-test');
   const { picture, cases } = manifest.selftest;
   const [first, ...masks] = await Promise.all(
-    [picture, ...cases.map((one) => one.mask)].map((file) => store.file(file)),
+    [picture, ...cases.map((one) => one.mask)].map((file) => store.file(file, options.signal)),
   );
   await client.call('selfTest', { picture: first!, masks });
   await rememberPassed(cache, key);

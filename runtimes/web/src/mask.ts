@@ -1,13 +1,9 @@
 /** The answers to a prompt, as pixels, as run lengths and as outlines. */
 
+import { type Colour, colouredMask } from './coloured_mask.js';
 import { type MultiPolygon, maskPolygons } from './polygon.js';
 import { type CocoRle, encodeRle } from './rle.js';
 import type { PredictedMask } from './segmenter.js';
-
-/** Red, green, blue and opacity, 0..255 each. */
-export type Colour = readonly [red: number, green: number, blue: number, opacity: number];
-
-const DEFAULT_COLOUR: Colour = [30, 144, 255, 153];
 
 /** A mask of the picture's own size. */
 export class Mask {
@@ -23,10 +19,8 @@ export class Mask {
   ) {}
 
   /** Return the mask in a colour, to be drawn over the picture; transparent outside. */
-  toImageData(colour: Colour = DEFAULT_COLOUR): ImageData {
-    const pixels = new Uint8ClampedArray(this.data.length * 4);
-    for (let index = 0; index < this.data.length; index++) if (this.data[index]) pixels.set(colour, index * 4);
-    return new ImageData(pixels, this.width, this.height);
+  toImageData(colour?: Colour): ImageData {
+    return colouredMask(this.data, [this.height, this.width], colour);
   }
 
   /** Return COCO's compressed run lengths, as `pycocotools` reads them. */

@@ -93,9 +93,9 @@ export class Sam {
   /** Return the IoU of every case of the bundle's self-test on this device. Raises SELFTEST_FAILED. */
   async selfTest({ signal }: CallOptions = {}): Promise<readonly SelfTestResult[]> {
     const { picture, cases } = this.manifest.selftest;
-    const files = await Promise.all([picture, ...cases.map((one) => one.mask)].map((entry) => this.store.file(entry)));
-    const [first, ...masks] = files as [Blob, ...Blob[]];
-    return this.queue.run('selfTest', () => this.client.call('selfTest', { picture: first, masks }), signal);
+    const entries = [picture, ...cases.map((one) => one.mask)];
+    const [first, ...masks] = await Promise.all(entries.map((entry) => this.store.file(entry, signal)));
+    return this.queue.run('selfTest', () => this.client.call('selfTest', { picture: first!, masks }), signal);
   }
 
   /** End the worker and free all that it holds. Calls that are under way raise DISPOSED. */

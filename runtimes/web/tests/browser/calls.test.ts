@@ -1,38 +1,14 @@
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { FOLDER, readCases, rleIou } from './cases.js';
-import { type PackageBrowser, type PackagePage, type PackageWindow, startBrowser } from './browsers.js';
-import { type Site, startSite } from './site.js';
+import { expect, test } from 'vitest';
+import { readCases, rleIou } from './cases.js';
+import type { PackageWindow } from './browsers.js';
+import { ENCODER, packageSite } from './package_site.js';
 
 const [made] = readCases();
 const BUNDLE = made!.bundle;
-const ENCODER = 'image_encoder.onnx';
-let browser: PackageBrowser;
-let site: Site;
-
-beforeAll(async () => {
-  [browser, site] = await Promise.all([startBrowser(), startSite(FOLDER)]);
-});
-
-afterEach(async () => {
-  site.forget();
-  await browser.closePages();
-});
-
-afterAll(async () => {
-  await browser.close();
-  await site.close();
-});
-
-function plainPage(): Promise<PackagePage> {
-  return browser.open(site.page('plain'));
-}
-
-function graphsAsked(): string[] {
-  return site.asked.filter((path) => path.endsWith('.onnx'));
-}
+const site = packageSite();
 
 test('previews: the newest wins, and at most one waits', async () => {
-  const page = await plainPage();
+  const page = await site.open('plain');
   const answers = await page.evaluate(
     async ({ bundle, picture }) => {
       const { Sam } = globalThis as unknown as PackageWindow;
@@ -51,7 +27,7 @@ test('previews: the newest wins, and at most one waits', async () => {
 });
 
 test('calls are aborted, refused and ended with their codes', async () => {
-  const page = await plainPage();
+  const page = await site.open('plain');
   const codes = await page.evaluate(
     async ({ bundle, picture }) => {
       const { Sam } = globalThis as unknown as PackageWindow;
@@ -109,7 +85,7 @@ test('calls are aborted, refused and ended with their codes', async () => {
 });
 
 test("a server's embedding is answered on without the encoder", async () => {
-  const page = await plainPage();
+  const page = await site.open('plain');
   const found = await page.evaluate(
     async ({ bundle, embedding, prompts }) => {
       const { Sam } = globalThis as unknown as PackageWindow;
@@ -133,11 +109,11 @@ test("a server's embedding is answered on without the encoder", async () => {
   });
   expect(found.refused).toBe('IMAGE_INVALID');
   expect(found.info.selfTest).toBe('no encoder');
-  expect(graphsAsked().some((path) => path.endsWith(ENCODER))).toBe(false);
+  expect(site.graphsAsked().some((path) => path.endsWith(ENCODER))).toBe(false);
 });
 
 test('the self-test can be run at any time, and says how alike every mask is', async () => {
-  const page = await plainPage();
+  const page = await site.open('plain');
   const results = await page.evaluate(async (bundle) => {
     const { Sam } = globalThis as unknown as PackageWindow;
     return (await Sam.load(`./bundles/${bundle}`)).selfTest();
@@ -146,8 +122,39 @@ test('the self-test can be run at any time, and says how alike every mask is', a
   for (const { iou } of results) expect(iou).toBeGreaterThanOrEqual(made!.min_iou);
 });
 
+test('the self-test has a signal of its own, and what was not downloaded once is asked for again', async () => {
+  const page = await site.open('plain');
+  const selfTest = (aborted: boolean) =>
+    page.evaluate(
+      async ({ bundle, aborted }) => {
+        const { Sam } = globalThis as unknown as PackageWindow;
+        const kept = globalThis as unknown as { sam?: InstanceType<typeof Sam> };
+        if (!kept.sam) {
+          const loads = new AbortController();
+          (await Sam.load(`./bundles/${bundle}`)).dispose();
+          // The next trusts the verdict, so that the files of the self-test come when it is asked for.
+          const cache = await caches.open('sam-export');
+          for (const request of await cache.keys()) if (!request.url.includes('/passed/')) await cache.delete(request);
+          kept.sam = await Sam.load(`./bundles/${bundle}`, { signal: loads.signal });
+          loads.abort();
+        }
+        const options = aborted ? { signal: AbortSignal.abort() } : {};
+        return kept.sam.selfTest(options).then(
+          (results) => results.length,
+          (thrown: unknown) => (thrown as { code: string }).code,
+        );
+      },
+      { bundle: BUNDLE, aborted },
+    );
+  expect(await selfTest(true)).toBe('ABORTED');
+  site.faults.set('picture.png', (response) => response.writeHead(500).end('no'));
+  expect(await selfTest(false)).toBe('DOWNLOAD_FAILED');
+  site.faults.clear();
+  expect(await selfTest(false)).toBeGreaterThan(0);
+});
+
 test('a mask is fed back, drawn, measured and outlined', async () => {
-  const page = await plainPage();
+  const page = await site.open('plain');
   const found = await page.evaluate(
     async ({ bundle, picture }) => {
       const { Sam } = globalThis as unknown as PackageWindow;
@@ -173,7 +180,7 @@ test('a mask is fed back, drawn, measured and outlined', async () => {
 });
 
 test('everything is what Python finds', async () => {
-  const page = await plainPage();
+  const page = await site.open('plain');
   const { options, masks } = made!.everything!;
   const found = await page.evaluate(
     async ({ bundle, picture, options }) => {
@@ -187,6 +194,8 @@ test('everything is what Python finds', async () => {
         masks: objects.map((one) => ({
           rle: one.toRLE(),
           area: one.area,
+          inside: one.toImageData([1, 2, 3, 255]).data.filter((value, index) => index % 4 === 3 && value === 255)
+            .length,
           box: one.box,
           iou: one.iouPrediction,
           stability: one.stabilityScore,
@@ -198,6 +207,7 @@ test('everything is what Python finds', async () => {
   expect(found.masks).toHaveLength(masks.length);
   masks.forEach((mask, index) => {
     expect(rleIou(mask.rle, found.masks[index]!.rle)).toBeGreaterThanOrEqual(made!.min_iou);
+    expect(found.masks[index]!.inside).toBe(found.masks[index]!.area);
     expect(Math.abs(mask.stability - found.masks[index]!.stability)).toBeLessThan(1e-2);
   });
   expect(found.steps.length).toBeGreaterThan(1);

@@ -1,25 +1,15 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { FOLDER, readCases, rleIou } from './cases.js';
-import { type PackageBrowser, type PackageWindow, startBrowser } from './browsers.js';
-import { type Site, startSite } from './site.js';
+import { describe, expect, test } from 'vitest';
+import { readCases, rleIou } from './cases.js';
+import type { PackageWindow } from './browsers.js';
+import { packageSite } from './package_site.js';
 
 /** Of what Python finds; masks near a threshold fall to either side of it. */
 const LEAST_SHARE = 0.8;
-let browser: PackageBrowser;
-let site: Site;
-
-beforeAll(async () => {
-  [browser, site] = await Promise.all([startBrowser(), startSite(FOLDER)]);
-});
-
-afterAll(async () => {
-  await browser.close();
-  await site.close();
-});
+const site = packageSite();
 
 describe.each(readCases().filter(({ everything }) => everything))('$name', (made) => {
   test('everything finds what Python finds', async () => {
-    const page = await browser.open(site.page('isolated'));
+    const page = await site.open('isolated');
     const { options, masks } = made.everything!;
     const found = await page.evaluate(
       async ({ made, options }) => {
@@ -33,7 +23,6 @@ describe.each(readCases().filter(({ everything }) => everything))('$name', (made
       { made, options },
     );
     expect(masks.length).toBeGreaterThan(0);
-    await browser.closePages();
     const matched = masks.filter(({ rle }) => found.some((one) => rleIou(rle, one) >= made.min_iou));
     expect(matched.length).toBeGreaterThanOrEqual(LEAST_SHARE * masks.length);
   });

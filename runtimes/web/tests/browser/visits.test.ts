@@ -1,49 +1,25 @@
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { FOLDER, readCases } from './cases.js';
-import { type PackageBrowser, type PackagePage, type PackageWindow, startBrowser } from './browsers.js';
+import { expect, test } from 'vitest';
+import { readCases } from './cases.js';
+import type { PackageWindow } from './browsers.js';
 import { loaded } from './loaded.js';
-import { type Site, startSite } from './site.js';
+import { ENCODER, packageSite } from './package_site.js';
 
 const [made] = readCases();
 const BUNDLE = made!.bundle;
-const ENCODER = 'image_encoder.onnx';
-let browser: PackageBrowser;
-let site: Site;
-
-beforeAll(async () => {
-  [browser, site] = await Promise.all([startBrowser(), startSite(FOLDER)]);
-});
-
-afterEach(async () => {
-  site.forget();
-  await browser.closePages();
-});
-
-afterAll(async () => {
-  await browser.close();
-  await site.close();
-});
-
-function plainPage(): Promise<PackagePage> {
-  return browser.open(site.page('plain'));
-}
-
-function graphsAsked(): string[] {
-  return site.asked.filter((path) => path.endsWith('.onnx'));
-}
+const site = packageSite();
 
 test('a second visit downloads nothing but the manifest, and trusts the self-test', async () => {
-  const page = await plainPage();
+  const page = await site.open('plain');
   expect(await loaded(page)).toMatchObject({ selfTest: 'passed now' });
   site.forget();
   expect(await loaded(page)).toMatchObject({ selfTest: 'passed earlier' });
   expect(site.asked).toEqual([`${BUNDLE}/bundle.json`]);
   expect(await loaded(page, { selfTest: 'always' })).toMatchObject({ selfTest: 'passed now' });
-  expect(graphsAsked()).toEqual([]);
+  expect(site.graphsAsked()).toEqual([]);
 });
 
 test('a damaged cache entry is fetched again', async () => {
-  const page = await plainPage();
+  const page = await site.open('plain');
   await loaded(page);
   site.forget();
   await page.evaluate(async () => {
@@ -57,23 +33,24 @@ test('a damaged cache entry is fetched again', async () => {
   });
   expect(await loaded(page)).toMatchObject({ selfTest: 'passed earlier' });
   expect(
-    graphsAsked()
+    site
+      .graphsAsked()
       .map((path) => path.split('/').at(-1))
       .sort(),
   ).toEqual([ENCODER, 'mask_decoder.onnx']);
 });
 
 test('clearCache forgets files and verdicts', async () => {
-  const page = await plainPage();
+  const page = await site.open('plain');
   await loaded(page);
   site.forget();
   await page.evaluate(() => (globalThis as unknown as PackageWindow).clearCache());
   expect(await loaded(page)).toMatchObject({ selfTest: 'passed now' });
-  expect(graphsAsked()).toHaveLength(2);
+  expect(site.graphsAsked()).toHaveLength(2);
 });
 
 test('after a device that fails comes the next, in a worker of its own, with the bytes that are there', async () => {
-  const page = await plainPage();
+  const page = await site.open('plain');
   const found = await page.evaluate(async (bundle) => {
     const { Sam } = globalThis as unknown as PackageWindow;
     const adapter = { info: { description: 'A card that workers do not have' }, features: new Set() };
@@ -88,11 +65,11 @@ test('after a device that fails comes the next, in a worker of its own, with the
     return { workers, device: sam.info.device, refusals: sam.info.refusals.map(({ device }) => device) };
   }, BUNDLE);
   expect(found).toEqual({ workers: ['webgpu', 'wasm'], device: 'wasm', refusals: ['webgpu'] });
-  expect(graphsAsked()).toHaveLength(2);
+  expect(site.graphsAsked()).toHaveLength(2);
 });
 
 test('progress goes up to the sum of all files', async () => {
-  const page = await plainPage();
+  const page = await site.open('plain');
   const steps = await page.evaluate(async (bundle) => {
     const { Sam } = globalThis as unknown as PackageWindow;
     const steps: [number, number, boolean][] = [];
@@ -110,11 +87,13 @@ test('progress goes up to the sum of all files', async () => {
   }, BUNDLE);
   expect(steps.every(([loaded, total], index) => loaded <= total && loaded >= (steps[index - 1]?.[0] ?? 0))).toBe(true);
   expect(steps.at(-1)![0]).toBe(steps.at(-1)![1]);
+  // Both graphs are counted before a byte of either is there.
+  expect(steps[1]).toEqual([0, steps.find(([loaded]) => loaded > 0)![1], false]);
   expect(steps.every(([, , cached]) => !cached)).toBe(true);
 });
 
 test('a load that is aborted ends at once, and its download too', async () => {
-  const page = await plainPage();
+  const page = await site.open('plain');
   let closed = false;
   site.faults.set(ENCODER, (response) => {
     response.write('some bytes');

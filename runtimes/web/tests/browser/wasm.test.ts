@@ -1,23 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { FOLDER, readCases, rleIou } from './cases.js';
-import { type PackageBrowser, type PackageWindow, startBrowser } from './browsers.js';
-import { type Site, startSite } from './site.js';
+import { describe, expect, test } from 'vitest';
+import { readCases, rleIou } from './cases.js';
+import type { PackageWindow } from './browsers.js';
+import { packageSite } from './package_site.js';
 
-let browser: PackageBrowser;
-let site: Site;
-
-beforeAll(async () => {
-  [browser, site] = await Promise.all([startBrowser(), startSite(FOLDER)]);
-});
-
-afterAll(async () => {
-  await browser.close();
-  await site.close();
-});
+const site = packageSite();
 
 describe.each(readCases())('$name', (made) => {
   test.each(made.settings)('$kind with $threads: the masks of Python', async ({ kind, threads }) => {
-    const page = await browser.open(site.page(kind));
+    const page = await site.open(kind);
     const given = { made, threads };
     const found = await page.evaluate(async ({ made, threads }) => {
       const { Sam } = globalThis as unknown as PackageWindow;
@@ -50,6 +40,5 @@ describe.each(readCases())('$name', (made) => {
       expect(answer.best).toBe(Math.max(...answer.ious));
     });
     expect(page.errors).toEqual([]);
-    await browser.closePages();
   });
 });

@@ -1,23 +1,13 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { FOLDER, readCases, rleIou } from './cases.js';
-import { type PackageBrowser, type PackageWindow, startBrowser } from './browsers.js';
-import { type Site, startSite } from './site.js';
+import { expect, test } from 'vitest';
+import { readCases, rleIou } from './cases.js';
+import type { PackageWindow } from './browsers.js';
+import { packageSite } from './package_site.js';
 
-let browser: PackageBrowser;
-let site: Site;
-
-beforeAll(async () => {
-  [browser, site] = await Promise.all([startBrowser('webgpu'), startSite(FOLDER)]);
-});
-
-afterAll(async () => {
-  await browser.close();
-  await site.close();
-});
+const site = packageSite('webgpu');
 
 test('WebGPU, here a software adapter, gives the masks of Python, and is not chosen by itself', async () => {
   const [made] = readCases();
-  const page = await browser.open(site.page('plain'));
+  const page = await site.open('plain');
   const found = await page.evaluate(
     async ({ bundle, picture, prompts }) => {
       const { Sam } = globalThis as unknown as PackageWindow;

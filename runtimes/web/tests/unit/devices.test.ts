@@ -64,8 +64,16 @@ describe('which devices are tried', () => {
       ...stored('fp16', ['webgpu']).variants,
       ...stored('fp32', ['wasm', 'webgpu']).variants,
     ];
-    const { attempts } = planAttempts({ ...MANIFEST, target: 'web', variants }, AUTO, adapter);
+    const { attempts, refusals } = planAttempts({ ...MANIFEST, target: 'web', variants }, AUTO, adapter);
     expect(attempts.map(({ device, variant }) => `${device} ${variant.name}`)).toEqual(tried);
+    const left = refusals.map(({ device, variant }) => `${device} ${variant}`);
+    expect([...left, ...tried].sort()).toEqual(['wasm fp32', 'wasm int8', 'webgpu fp16', 'webgpu fp32']);
+  });
+
+  test('a variant that is for the other device is told of only where there is no other', () => {
+    const { attempts, refusals } = planAttempts(stored('fp16', ['webgpu']), { ...AUTO, device: 'wasm' }, ADAPTER);
+    expect(attempts).toEqual([]);
+    expect(refusals).toEqual([{ device: 'wasm', variant: 'fp16', reason: 'this variant is for webgpu' }]);
   });
 
   test('bundles for other engines are refused', () => {
