@@ -15,6 +15,8 @@ from .conftest import SCREENSHOTS, Npm
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("chromium")]
 
+SUITES = ("first_look", "mouse", "keyboard", "phone", "trouble", "facts", "server")
+
 
 def test_demo(npm: Npm, tiny_cases: Path, demo_page: Path) -> None:
     """What is seen on the way lies in `build/screenshots` afterwards."""
@@ -23,7 +25,7 @@ def test_demo(npm: Npm, tiny_cases: Path, demo_page: Path) -> None:
         "SAM_DEMO_PAGE": str(demo_page),
         "SAM_DEMO_SCREENSHOTS": str(SCREENSHOTS),
     }
-    npm("run", "test:demo", "--", "mouse", "keyboard", "phone", "trouble", "server", environment=environment)
+    npm("run", "test:demo", "--", *SUITES, environment=environment)
 
 
 def test_served_page(npm: Npm, tiny_cases: Path, demo_page: Path) -> None:

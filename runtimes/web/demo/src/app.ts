@@ -5,7 +5,6 @@ import { byId, setAttribute } from './dom.js';
 import { Editor } from './editor.js';
 import { startIntake } from './intake.js';
 import { ObjectsPanel } from './objects_panel.js';
-import type { PageOptions } from './page_options.js';
 import { PictureInput } from './picture_input.js';
 import { Session } from './session.js';
 import { Stage } from './stage.js';
@@ -28,16 +27,18 @@ export class App {
   private drawing = false;
   private wasReady = false;
 
-  constructor(options: PageOptions) {
+  /** Pictures are taken from here on; `start` looks for the model. */
+  constructor(page: URL) {
     const changed = () => {
       this.changed();
     };
-    this.session = new Session(options, changed);
+    this.session = new Session(page, changed);
     this.status = new Status(this.remedies());
     const events = {
       changed,
       announce: this.status.announce.bind(this.status),
       notice: this.status.notice.bind(this.status),
+      endNotice: this.status.endNotice.bind(this.status),
     };
     this.editor = new Editor(this.session, events);
     this.stage = new Stage(this.area, byId<HTMLCanvasElement>('picture'), byId<HTMLCanvasElement>('overlay'));
@@ -56,7 +57,7 @@ export class App {
 
   async start(): Promise<void> {
     this.changed();
-    await this.session.load();
+    await this.session.start();
   }
 
   private listenForPictures(): void {

@@ -50,7 +50,7 @@ export class Controls {
   }
 
   private renderSettings(): void {
-    const { where } = this.session;
+    const { where, discovered } = this.session;
     const { server } = this.session.options;
     for (const input of byId('where').querySelectorAll('input')) {
       input.checked = input.value === where;
@@ -60,8 +60,10 @@ export class Controls {
       where === 'server' && server
         ? `Pictures are sent to ${server.host}; masks are made here.`
         : 'Pictures stay on this device: the model runs in your browser.';
-    setText(byId('privacy'), privacy);
-    setText(byId('where-note'), server ? privacy : 'This page knows no server; ?server= in its address names one.');
+    const note = server ? privacy : 'This page knows no server; ?server= in its address names one.';
+    // Nothing is promised before it is known.
+    setText(byId('privacy'), discovered ? privacy : '');
+    setText(byId('where-note'), discovered ? note : '');
   }
 
   private listenToTools(): void {

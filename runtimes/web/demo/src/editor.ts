@@ -19,6 +19,8 @@ export interface EditorEvents {
   readonly announce: (text: string) => void;
   /** For everybody, for a moment. */
   readonly notice: (text: string) => void;
+  /** What was noticed is done. */
+  readonly endNotice: () => void;
 }
 
 export class Editor {
@@ -159,7 +161,7 @@ export class Editor {
     const begun = performance.now();
     try {
       const found = await this.run.start(model.sam, image, wish);
-      timings.everythingMs = performance.now() - begun;
+      if (image === this.session.image) timings.everythingMs = performance.now() - begun;
       this.addFound(found.map((one) => [{ points: [one.point], labels: [1], box: null }, answerOfObject(one)]));
     } catch (thrown) {
       if (!isAborted(thrown)) this.events.notice(wordsFor(thrown).title);
@@ -204,7 +206,7 @@ export class Editor {
     const begun = performance.now();
     try {
       const answer = answerOfMask((await predicted(image, prompt)).best);
-      this.session.timings.clicked(performance.now() - begun);
+      if (image === this.session.image) this.session.timings.clicked(performance.now() - begun);
       if (answer.area === 0) this.takeBack(prompt, 'Nothing was found there. Try another place.');
       else this.answered(prompt, answer);
     } catch (thrown) {

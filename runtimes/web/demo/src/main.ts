@@ -4,7 +4,5 @@ import './styles/page.css';
 import './styles/stage.css';
 import './styles/panel.css';
 import { App } from './app.js';
-import { discover } from './page_options.js';
 
-const app = new App(await discover(new URL(location.href)));
-await app.start();
+await new App(new URL(location.href)).start();

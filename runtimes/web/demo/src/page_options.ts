@@ -17,6 +17,8 @@ export interface PageOptions {
 
 const DEFAULT_BUNDLE = './bundle/';
 export const SERVER_BUNDLE = 'v1/bundle/';
+/** For a server that takes the connection and says nothing. */
+const DISCOVER_MS = 10_000;
 const DEVICES: readonly DeviceChoice[] = ['auto', 'webgpu', 'wasm'];
 
 /**
@@ -41,20 +43,21 @@ export function readOptions(page: URL): PageOptions {
 }
 
 /** Return the options of a page that a server may have sent: where no bundle lies beside it, the server's is asked. */
-export async function discover(page: URL): Promise<PageOptions> {
+export async function discover(page: URL, patienceMs = DISCOVER_MS): Promise<PageOptions> {
   const options = readOptions(page);
   if (page.searchParams.has('bundle') || options.server) return options;
-  if (await hasManifest(options.bundle)) return options;
+  if (await hasManifest(options.bundle, patienceMs)) return options;
   const server = new URL('./', page);
   server.search = '';
   const bundle = new URL(SERVER_BUNDLE, server);
-  if (!(await hasManifest(bundle))) return options;
+  if (!(await hasManifest(bundle, patienceMs))) return options;
   return { ...options, bundle, server, where: page.searchParams.get('encode') === 'browser' ? 'browser' : 'server' };
 }
 
-async function hasManifest(bundle: URL): Promise<boolean> {
+async function hasManifest(bundle: URL, patienceMs: number): Promise<boolean> {
   try {
-    const response = await fetch(new URL('bundle.json', bundle), { cache: 'no-cache' });
+    const signal = AbortSignal.timeout(patienceMs);
+    const response = await fetch(new URL('bundle.json', bundle), { cache: 'no-cache', signal });
     return response.ok && (response.headers.get('Content-Type') ?? '').includes('json');
   } catch {
     return false;

@@ -34,7 +34,8 @@ export class PictureInput {
 
   reset(): void {
     this.pointer.cancel();
-    this.cursor = this.corner = this.dragged = null;
+    this.forgetCorner();
+    this.cursor = this.dragged = null;
   }
 
   setTool(tool: Tool): void {
@@ -68,7 +69,7 @@ export class PictureInput {
         this.addCorner(point);
       },
       drag: (box) => {
-        this.corner = null;
+        this.forgetCorner();
         this.drag(box);
       },
       box: (box, resized) => {
@@ -158,8 +159,14 @@ export class PictureInput {
   }
 
   private dropCorner(): void {
-    this.corner = null;
+    this.forgetCorner();
     this.drag(null);
+  }
+
+  /** What was said of the first corner goes with it. */
+  private forgetCorner(): void {
+    if (this.corner) this.events.endNotice();
+    this.corner = null;
   }
 
   private drag(box: Box | null): void {

@@ -5,7 +5,7 @@
  */
 
 import { clearCache, type LoadStage, Sam, type SamImage } from 'sam-export-web';
-import type { PageOptions, Where } from './page_options.js';
+import { discover, type PageOptions, readOptions, type Where } from './page_options.js';
 import { openPicture, type Picture } from './picture.js';
 import { embeddingFromServer } from './server.js';
 import { Timings } from './timings.js';
@@ -31,21 +31,33 @@ export class Session {
   encoding: EncodingState = { kind: 'none' };
   /** What was wrong with the last picture that was given; null if nothing. */
   refusedPicture: Words | null = null;
+  options: PageOptions;
   where: Where;
+  /** Whether it is known where the bundle lies, and with it where pictures are read. */
+  discovered = false;
   readonly timings = new Timings();
   private loads = new AbortController();
   private encodes = new AbortController();
   private opening = 0;
 
   constructor(
-    readonly options: PageOptions,
+    private readonly page: URL,
     private readonly changed: () => void,
   ) {
-    this.where = options.where;
+    this.options = readOptions(page);
+    this.where = this.options.where;
   }
 
   get image(): SamImage | null {
     return this.encoding.kind === 'ready' ? this.encoding.image : null;
+  }
+
+  /** Look for the bundle, and load it. */
+  async start(): Promise<void> {
+    this.options = await discover(this.page);
+    this.where = this.options.where;
+    this.discovered = true;
+    await this.load();
   }
 
   /** Load the model, again if it was; the picture is encoded anew then. */
@@ -54,6 +66,7 @@ export class Session {
     const { signal } = (this.loads = new AbortController());
     this.model = LOADING;
     this.timings.loadBegins();
+    this.timings.pictureBegins();
     this.changed();
     try {
       const sam = await Sam.load(this.options.bundle, { ...this.loadOptions(signal), signal });
@@ -111,6 +124,7 @@ export class Session {
   async encode(): Promise<void> {
     if (!this.picture) return;
     this.releaseImage();
+    this.timings.pictureBegins();
     this.encoding = { kind: 'waiting' };
     if (this.model.kind !== 'ready') {
       this.changed();

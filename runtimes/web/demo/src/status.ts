@@ -65,9 +65,14 @@ export class Status {
     toast.classList.add('on');
     clearTimeout(this.toastTimer);
     this.toastTimer = setTimeout(() => {
-      toast.classList.remove('on');
+      this.endNotice();
     }, TOAST_MS);
     this.announce(text);
+  }
+
+  endNotice(): void {
+    clearTimeout(this.toastTimer);
+    byId('toast').classList.remove('on');
   }
 
   private renderChip({ model }: Session): void {
@@ -162,9 +167,9 @@ function busyOf({ model, encoding, where, picture, options }: Session, editor: E
   if (encoding.kind !== 'waiting' || model.kind !== 'loading') return null;
   const downloading = model.stage === 'files' && model.totalBytes > 0;
   const done = downloading ? model.loadedBytes / model.totalBytes : null;
-  const title = downloading ? 'Downloading the model' : loadingText(model);
-  const text = downloading ? `${loadingText(model)}. Kept for the next visit.` : 'The picture is next';
-  return { title, text, done, stoppable: false };
+  const text = `${loadingText(model)}. ${downloading ? 'Kept for the next visit.' : 'The picture is next.'}`;
+  // One title for all of it, which is said once.
+  return { title: 'Getting the model', text, done, stoppable: false };
 }
 
 function renderHint({ encoding }: Session, editor: Editor): void {
@@ -179,7 +184,7 @@ function hintText({ boxesOnly, scene, tool }: Editor): string {
   if (scene.objects.length > 1) return '';
   if (boxesOnly) {
     if (scene.objects.length === 1) return 'Drag a corner to adjust it, or draw the next box';
-    return finger ? 'Drag a box around an object, or tap two corners' : 'Drag a box around an object';
+    return finger ? 'Drag a box, or tap two corners' : 'Drag a box around an object';
   }
   if (scene.selected !== null)
     return finger ? 'Tap to add, long-press to take away' : 'Click to add, Shift-click to take away';

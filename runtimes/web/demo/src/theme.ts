@@ -2,6 +2,7 @@
 
 import { byId } from './dom.js';
 
+/** `index.html` reads it, too, before anything is painted. */
 const KEY = 'sam-export-theme';
 const THEMES = ['system', 'light', 'dark'] as const;
 type Theme = (typeof THEMES)[number];

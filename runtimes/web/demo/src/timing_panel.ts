@@ -1,12 +1,13 @@
 /** How long everything took, and on what it runs. */
 
-import type { LoadStage } from 'sam-export-web';
+import type { Device, LoadStage, Refusal } from 'sam-export-web';
 import { byId, element } from './dom.js';
 import { megabytes, milliseconds } from './format.js';
 import type { Session } from './session.js';
 
 type Fact = readonly [name: string, value: string];
 
+const NAMES: Readonly<Record<Device, string>> = { webgpu: 'WebGPU', wasm: 'WebAssembly' };
 const STAGES: readonly (readonly [LoadStage, string])[] = [
   ['files', 'Download'],
   ['engine', 'Start'],
@@ -35,15 +36,24 @@ function runsOn({ model }: Session): Fact[] {
   const { info } = model.sam;
   const threads = info.threads === 1 ? '1 thread' : `${info.threads} threads`;
   const device =
-    info.device === 'wasm' ? `WebAssembly, ${threads}` : `WebGPU${info.adapter ? `, ${info.adapter}` : ''}`;
+    info.device === 'wasm' ? `${NAMES.wasm}, ${threads}` : `${NAMES.webgpu}${info.adapter ? `, ${info.adapter}` : ''}`;
   return [
     ['Model', `${info.model.model}, ${info.variant}`],
     ['Runs on', device],
     ['Isolated page', info.isolated ? 'yes' : 'no, so one thread'],
-    ...info.refusals.map(
-      ({ device, reason }) => [`No ${device === 'webgpu' ? 'WebGPU' : 'WebAssembly'}`, reason] as const,
-    ),
+    ...refusedDevices(info.refusals, info.device),
   ];
+}
+
+/** Return a line for each device that is not used; where a bundle's variants were refused differently, it has all. */
+export function refusedDevices(refusals: readonly Refusal[], used: Device): Fact[] {
+  return (Object.keys(NAMES) as Device[]).flatMap((device) => {
+    const own = refusals.filter((one) => one.device === device);
+    if (device === used || own.length === 0) return [];
+    const reasons = [...new Set(own.map(({ reason }) => reason))];
+    const told = reasons.length === 1 ? reasons : own.map(({ variant, reason }) => `${variant}: ${reason}`);
+    return [[`No ${NAMES[device]}`, told.join('; ')] as const];
+  });
 }
 
 function durations({ timings, where, model }: Session): Fact[] {

@@ -45,6 +45,12 @@ export class Timings {
     if (!cached) this.fetchedBytes += arrived;
   }
 
+  /** Of another picture, or of one that is read elsewhere now, nothing is kept. */
+  pictureBegins(): void {
+    this.encodeMs = this.embeddingBytes = this.everythingMs = null;
+    this.clicks.length = this.previews.length = 0;
+  }
+
   encoded(ms: number, embeddingBytes: number | null): void {
     this.encodeMs = ms;
     this.embeddingBytes = embeddingBytes;

@@ -1,24 +1,9 @@
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { launch } from '../browser/browsers.js';
-import { BUNDLE, choosePicture, expectObjects, heard, open, screenshot } from './driver.js';
-import { type DemoSite, startDemo } from './site.js';
+import type { Page } from 'playwright-core';
+import { expect, test } from 'vitest';
+import { demoSite } from './demo_site.js';
+import { choosePicture, expectObjects, heard, screenshot } from './driver.js';
 
-let browser: Browser;
-let site: DemoSite;
-
-beforeAll(async () => {
-  [browser, site] = await Promise.all([launch('wasm'), startDemo(BUNDLE)]);
-});
-
-afterEach(async () => {
-  await Promise.all(browser.contexts().map((context) => context.close()));
-});
-
-afterAll(async () => {
-  await browser.close();
-  await site.close();
-});
+const site = demoSite();
 
 /** Press Tab until the element of a selector has the focus, which must be seen. */
 async function tabTo(page: Page, selector: string): Promise<void> {
@@ -41,7 +26,7 @@ async function press(page: Page, ...keys: string[]): Promise<void> {
 }
 
 test('a picture is opened, asked and corrected without a mouse', async () => {
-  const { page, errors } = await open(browser, site.page('plain'));
+  const { page, errors } = await site.open('plain');
   await page.waitForSelector('#chip[data-state=ready]');
   await tabTo(page, '.sample');
   await press(page, 'Enter');
@@ -70,7 +55,7 @@ test('a picture is opened, asked and corrected without a mouse', async () => {
 });
 
 test('two corners make a box, Escape drops one, Delete an object', async () => {
-  const { page } = await open(browser, site.page('plain'));
+  const { page } = await site.open('plain');
   await choosePicture(page);
   await press(page, 'b');
   await page.waitForSelector('#tool-box[aria-pressed=true]');
@@ -87,7 +72,7 @@ test('two corners make a box, Escape drops one, Delete an object', async () => {
 });
 
 test('the list is worked by keyboard, and the focus never falls off the page', async () => {
-  const { page } = await open(browser, site.page('plain'));
+  const { page } = await site.open('plain');
   await choosePicture(page);
   await press(page, 'ArrowRight', 'Enter', 'n', 'ArrowDown', 'Enter');
   await expectObjects(page, 2);

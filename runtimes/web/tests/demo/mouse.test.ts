@@ -1,39 +1,22 @@
 import { readFileSync } from 'node:fs';
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import type { Page } from 'playwright-core';
+import { expect, test } from 'vitest';
 import { decodeRle } from '../../src/rle.js';
 import type { CocoDocument } from '../../demo/src/coco.js';
-import { launch } from '../browser/browsers.js';
+import { demoSite } from './demo_site.js';
 import {
-  BUNDLE,
   choosePicture,
   drawn,
   expectAccessible,
   expectObjects,
   objectCount,
-  open,
   PATIENCE,
   place,
   screenshot,
 } from './driver.js';
-import { answersTo, type DemoSite, startDemo } from './site.js';
+import { answersTo } from './site.js';
 
-let browser: Browser;
-let site: DemoSite;
-
-beforeAll(async () => {
-  [browser, site] = await Promise.all([launch('wasm'), startDemo(BUNDLE)]);
-});
-
-afterEach(async () => {
-  site.faults.clear();
-  await Promise.all(browser.contexts().map((context) => context.close()));
-});
-
-afterAll(async () => {
-  await browser.close();
-  await site.close();
-});
+const site = demoSite();
 
 async function drag(page: Page, from: readonly [number, number], to: readonly [number, number]): Promise<void> {
   await page.mouse.move(...(await place(page, ...from)));
@@ -48,7 +31,7 @@ async function saved(page: Page, button: string): Promise<{ name: string; bytes:
 }
 
 test('from the first look to the files: hover, click, Shift-click, box, undo, names, downloads', async () => {
-  const { page, errors } = await open(browser, site.page('isolated'));
+  const { page, errors } = await site.open('isolated');
   await expectAccessible(page);
   await screenshot(page, 'start');
   await choosePicture(page);
@@ -96,7 +79,7 @@ test('from the first look to the files: hover, click, Shift-click, box, undo, na
 });
 
 test('the corners of a box can be moved, and a letter typed into a name is no shortcut', async () => {
-  const { page } = await open(browser, site.page('plain'));
+  const { page } = await site.open('plain');
   await choosePicture(page);
   await drag(page, [0.2, 0.2], [0.6, 0.6]);
   await expectObjects(page, 1);
@@ -112,7 +95,7 @@ test('the corners of a box can be moved, and a letter typed into a name is no sh
 });
 
 test('everything comes as one step, can be stopped, and the panel says how long it took and on what', async () => {
-  const { page } = await open(browser, site.page('isolated', '?threads=2'));
+  const { page } = await site.open('isolated', '?threads=2');
   await choosePicture(page);
   await page.selectOption('#grid', '32');
   await page.click('#everything');
@@ -136,7 +119,7 @@ test('everything comes as one step, can be stopped, and the panel says how long 
 
 test('a model that answers to boxes leads to boxes', async () => {
   site.faults.set('bundle.json', answersTo('box'));
-  const { page } = await open(browser, site.page('plain'));
+  const { page } = await site.open('plain');
   await choosePicture(page);
   expect(await page.innerText('#hint')).toBe('Drag a box around an object');
   await page.click('#tool-point', { force: true });
@@ -149,7 +132,7 @@ test('a model that answers to boxes leads to boxes', async () => {
 });
 
 test('dropped and pasted pictures, light and dark, pass the rules of accessibility', async () => {
-  const { page } = await open(browser, site.page('plain'));
+  const { page } = await site.open('plain');
   for (const type of ['drop', 'paste'] as const) {
     await page.evaluate(async (type) => {
       const blob = await (await fetch('./samples/coins.jpg')).blob();

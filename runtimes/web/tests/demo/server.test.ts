@@ -1,28 +1,11 @@
 import { createReadStream, readFileSync } from 'node:fs';
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { launch } from '../browser/browsers.js';
-import { BUNDLE, choosePicture, EMBEDDING, expectObjects, open, PICTURE, place } from './driver.js';
-import { type DemoSite, startDemo } from './site.js';
+import type { Page } from 'playwright-core';
+import { expect, test } from 'vitest';
+import { demoSite } from './demo_site.js';
+import { choosePicture, EMBEDDING, expectObjects, PICTURE, place } from './driver.js';
 
 const ENCODER = 'image_encoder.onnx';
-let browser: Browser;
-let site: DemoSite;
-
-beforeAll(async () => {
-  [browser, site] = await Promise.all([launch('wasm'), startDemo(BUNDLE)]);
-});
-
-afterEach(async () => {
-  site.faults.clear();
-  site.asked.length = 0;
-  await Promise.all(browser.contexts().map((context) => context.close()));
-});
-
-afterAll(async () => {
-  await browser.close();
-  await site.close();
-});
+const site = demoSite();
 
 /** Let the site be a server, which has no bundle but its own, and sends the embedding that Python made. */
 function serve(seen: { accept?: string | undefined; body?: Buffer } = {}): void {
@@ -47,7 +30,7 @@ async function clicked(page: Page): Promise<void> {
 test('a server reads the picture, the browser answers, and a switch brings it all back', async () => {
   const seen: { accept?: string; body?: Buffer } = {};
   serve(seen);
-  const { page } = await open(browser, site.page('plain', '?server=./'));
+  const { page } = await site.open('plain', '?server=./');
   await page.waitForSelector('#chip[data-state=ready]');
   expect(await page.innerText('#privacy')).toMatch(/Pictures are sent to 127\.0\.0\.1/);
   await choosePicture(page);
@@ -55,18 +38,21 @@ test('a server reads the picture, the browser answers, and a switch brings it al
   expect(seen.body?.equals(readFileSync(PICTURE))).toBe(true);
   await clicked(page);
   expect(site.asked.some((path) => path.endsWith(ENCODER))).toBe(false);
-  expect(await page.innerText('#timing')).toMatch(/Read on the server/);
+  expect(await page.innerText('#timing')).toMatch(/Read on the server[\s\S]*Last click/);
 
   await page.getByLabel('In this browser').check({ force: true });
   await page.waitForSelector('#area[data-ready=false]');
   await page.waitForSelector('#area[data-ready=true]');
   expect(site.asked.some((path) => path.endsWith(ENCODER))).toBe(true);
   await expectObjects(page, 1);
+  const facts = await page.innerText('#timing');
+  expect(facts).toMatch(/Read picture/);
+  expect(facts).not.toMatch(/Read on the server|Last click/);
 });
 
 test('a page that a server sent finds it', async () => {
   serve();
-  const { page } = await open(browser, site.page('plain'));
+  const { page } = await site.open('plain');
   await page.waitForSelector('#chip[data-state=ready]');
   expect(await page.isChecked('input[value=server]')).toBe(true);
   await choosePicture(page);
@@ -79,7 +65,7 @@ test('a busy server says when to come back, and the browser can do it', async ()
     response.writeHead(429, { 'Retry-After': '7', 'Content-Type': 'application/problem+json' });
     response.end(JSON.stringify({ code: 'overloaded', detail: '32 pictures wait' }));
   });
-  const { page } = await open(browser, site.page('plain', '?server=./'));
+  const { page } = await site.open('plain', '?server=./');
   await page.setInputFiles('#file', PICTURE);
   const alert = page.getByRole('alert');
   await alert.getByText('The server is busy').waitFor();

@@ -4,6 +4,7 @@ import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname, join } from 'node:path';
+import type { Manifest } from '../../src/manifest.js';
 
 const PAGE = process.env['SAM_DEMO_PAGE'] ?? '';
 const TYPES: Record<string, string> = {
@@ -70,3 +71,16 @@ export function answersTo(...prompts: readonly string[]): Fault {
     response.end(JSON.stringify(manifest));
   };
 }
+
+/** Send the manifest of a web bundle: int8 and fp32 for WebAssembly, fp16 and fp32 for WebGPU, of the same graphs. */
+export const ofWebBundle: Fault = (_, response, file) => {
+  const manifest = JSON.parse(readFileSync(file, 'utf8')) as Manifest;
+  const [{ graphs }] = manifest.variants as [Manifest['variants'][number]];
+  const variant = (storage: string, ...devices: readonly string[]) => {
+    const recipe = (name: keyof typeof graphs) => ({ ...graphs[name], recipe: { ...graphs[name].recipe, storage } });
+    const stored = { image_encoder: recipe('image_encoder'), mask_decoder: recipe('mask_decoder') };
+    return { ...manifest.variants[0], name: storage, devices, graphs: stored };
+  };
+  const variants = [variant('int8', 'wasm'), variant('fp16', 'webgpu'), variant('fp32', 'wasm', 'webgpu')];
+  response.end(JSON.stringify({ ...manifest, target: 'web', variants }));
+};

@@ -1,31 +1,15 @@
 import { readFileSync } from 'node:fs';
-import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { launch } from '../browser/browsers.js';
-import { BUNDLE, choosePicture, expectAccessible, open, PICTURE, screenshot } from './driver.js';
-import { type DemoSite, startDemo } from './site.js';
+import type { ServerResponse } from 'node:http';
+import { expect, test } from 'vitest';
+import { demoSite } from './demo_site.js';
+import { choosePicture, expectAccessible, PICTURE, screenshot } from './driver.js';
 
 const ENCODER = 'image_encoder.onnx';
-let browser: Browser;
-let site: DemoSite;
-
-beforeAll(async () => {
-  [browser, site] = await Promise.all([launch('wasm'), startDemo(BUNDLE)]);
-});
-
-afterEach(async () => {
-  site.faults.clear();
-  await Promise.all(browser.contexts().map((context) => context.close()));
-});
-
-afterAll(async () => {
-  await browser.close();
-  await site.close();
-});
+const site = demoSite();
 
 test('a missing bundle is told in words, and trying again helps once it is there', async () => {
   site.faults.set('bundle.json', (_, response) => response.writeHead(404).end());
-  const { page, errors } = await open(browser, site.page('plain'));
+  const { page, errors } = await site.open('plain');
   const alert = page.getByRole('alert');
   await alert.getByText('The model could not be downloaded').waitFor();
   expect(await alert.innerText()).toContain('DOWNLOAD_FAILED');
@@ -43,7 +27,7 @@ test('a damaged file is not used, and can be fetched again', async () => {
     const bytes = readFileSync(file);
     response.end(bytes.fill(bytes[777]! ^ 1, 777, 778));
   });
-  const { page } = await open(browser, site.page('plain'));
+  const { page } = await site.open('plain');
   await page.setInputFiles('#file', PICTURE);
   const alert = page.getByRole('alert');
   await alert.getByText('A model file is damaged').waitFor();
@@ -53,25 +37,30 @@ test('a damaged file is not used, and can be fetched again', async () => {
   await page.waitForSelector('#area[data-ready=true]');
 });
 
-test('while the model is downloaded, the megabytes are told', async () => {
-  let finish: (() => void) | undefined;
-  site.faults.set(ENCODER, (_, response, file) => {
-    const bytes = readFileSync(file);
-    response.write(bytes.subarray(0, bytes.length >> 1));
-    finish = () => response.end(bytes.subarray(bytes.length >> 1));
+test('while the model is downloaded, the megabytes are told, from none on, under one title', async () => {
+  const held: [ServerResponse, Buffer][] = [];
+  site.faults.set('.onnx', (_, response, file) => held.push([response, readFileSync(file)]));
+  const { page } = await site.open('plain');
+  const said = await page.evaluateHandle(() => {
+    const [live, said] = [document.querySelector('#live')!, [] as string[]];
+    new MutationObserver(() => said.push(live.textContent)).observe(live, { childList: true });
+    return said;
   });
-  const { page } = await open(browser, site.page('plain'));
   await page.setInputFiles('#file', PICTURE);
-  await page.getByText('Downloading the model').first().waitFor();
-  await page.waitForFunction(() => /[\d.]+ of [\d.]+ MB/.test(document.querySelector('#busy-text')!.textContent));
+  await page.waitForFunction(() => /^0\.0 of [\d.]+ MB/.test(document.querySelector('#busy-text')!.textContent));
+  expect(await page.getAttribute('#busy-bar', 'aria-valuenow')).toBe('0');
+  await expect.poll(() => held.length).toBe(2);
+  for (const [response, bytes] of held) response.write(bytes.subarray(0, bytes.length >> 1));
+  await page.waitForSelector('#busy-bar:not([aria-valuenow="0"])');
   await expectAccessible(page);
   await screenshot(page, 'loading');
-  finish!();
+  for (const [response, bytes] of held) response.end(bytes.subarray(bytes.length >> 1));
   await page.waitForSelector('#area[data-ready=true]');
+  expect((await said.jsonValue()).filter((text) => /model/.test(text))).toEqual(['Getting the model']);
 });
 
 test('no picture, and one that is transparent', async () => {
-  const { page } = await open(browser, site.page('plain'));
+  const { page } = await site.open('plain');
   await page.waitForSelector('#chip[data-state=ready]');
   await page.setInputFiles('#file', { name: 'a.txt', mimeType: 'text/plain', buffer: Buffer.from('no picture') });
   const alert = page.getByRole('alert');

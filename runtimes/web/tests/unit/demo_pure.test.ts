@@ -1,10 +1,13 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { SamError } from 'sam-export-web';
 import { expect, test } from 'vitest';
 import { answerOfMask, coverage } from '../../demo/src/answers.js';
 import { cocoDocument } from '../../demo/src/coco.js';
 import { median, megabytes, milliseconds, percent } from '../../demo/src/format.js';
-import { readOptions } from '../../demo/src/page_options.js';
+import { discover, readOptions } from '../../demo/src/page_options.js';
 import { colourOf } from '../../demo/src/palette.js';
+import { refusedDevices } from '../../demo/src/timing_panel.js';
 import { boxBetween, fit, isInside, oppositeCorner, toPicture, toStage } from '../../demo/src/view.js';
 import { isAborted, PageError, wordsFor } from '../../demo/src/words.js';
 import { Mask } from '../../src/mask.js';
@@ -110,4 +113,24 @@ test('errors have words, a code and their own text', () => {
   });
   expect(wordsFor('thrown text')).toMatchObject({ title: 'Something went wrong', detail: 'thrown text' });
   expect([isAborted(new SamError('ABORTED', '')), isAborted(new SamError('CONTRACT', ''))]).toEqual([true, false]);
+});
+
+test('a server that never answers does not keep the page from its own bundle', async () => {
+  const server = createServer(() => undefined);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const page = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+  expect(await discover(page, 1)).toEqual(readOptions(page));
+  server.closeAllConnections();
+  server.close();
+});
+
+test('a device that is not used has one line, whatever the number of variants', () => {
+  const refusal = (device: 'wasm' | 'webgpu', variant: string, reason: string) => ({ device, variant, reason });
+  const alike = [refusal('webgpu', 'fp16', 'no adapter'), refusal('webgpu', 'fp32', 'no adapter')];
+  expect(refusedDevices(alike, 'wasm')).toEqual([['No WebGPU', 'no adapter']]);
+  const unlike = [refusal('webgpu', 'fp16', 'no fp16'), refusal('webgpu', 'fp32', 'other masks')];
+  expect(refusedDevices(unlike, 'wasm')).toEqual([['No WebGPU', 'fp16: no fp16; fp32: other masks']]);
+  expect(refusedDevices([...unlike, refusal('wasm', 'int8', 'not asked for')], 'webgpu')).toEqual([
+    ['No WebAssembly', 'not asked for'],
+  ]);
 });
