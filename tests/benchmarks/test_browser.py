@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -48,10 +50,13 @@ def test_the_page_says_how_it_was_made_and_has_the_table() -> None:
 
 @pytest.mark.skipif(what_is_missing() is not None, reason=str(what_is_missing()))
 @pytest.mark.slow
-def test_all_is_timed_beside_the_plain_export(bundle: Path, tiny_sam: SamModel) -> None:
-    run = time_in_browser(bundle, tiny_sam, threads=[1], rounds=1)
+def test_all_is_timed_beside_the_plain_export(bundle: Path, tiny_sam: SamModel, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(bundle, other)
+    run = time_in_browser([bundle, other], tiny_sam, threads=[1], rounds=1)
+    names = (PLAIN, *(f"{folder}: fp32" for folder in (bundle, other)))
     assert [(one.name, one.what) for one in run.timings] == [
-        (name, what) for what in (ENCODE, CLICK, FIRST) for name in (PLAIN, "fp32")
+        (name, what) for what in (ENCODE, CLICK, FIRST) for name in names
     ]
     assert all(one.ratio == 1 for one in run.timings if one.name == PLAIN)
     assert run.browser.startswith("Chromium ")
@@ -62,10 +67,17 @@ def test_what_cannot_be_timed_is_refused(
     bundle: Path, tiny_sam: SamModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with pytest.raises(RequestError, match="asked for int8 in WebAssembly, it has: fp32 for cpu"):
-        time_in_browser(bundle, tiny_sam, threads=[1], rounds=1, variants=["int8"])
+        time_in_browser([bundle], tiny_sam, threads=[1], rounds=1, variants=["int8"])
+    stranger = tmp_path / "stranger"
+    shutil.copytree(bundle, stranger)
+    manifest = json.loads((stranger / "bundle.json").read_text())
+    manifest["model"]["model"] = "another"
+    (stranger / "bundle.json").write_text(json.dumps(manifest))
+    with pytest.raises(RequestError, match="stranger: not of the model of"):
+        time_in_browser([bundle, stranger], tiny_sam, threads=[1], rounds=1)
     monkeypatch.setattr("sam_export.benchmarks.browser_pages.what_is_missing", lambda: "there is none")
     with pytest.raises(RequestError, match="in a browser here: there is none"):
-        time_in_browser(bundle, tiny_sam, threads=[1], rounds=1)
+        time_in_browser([bundle], tiny_sam, threads=[1], rounds=1)
     runs, absent = time_each_in_browser([bundle], tiny_sam, [1], 1, lambda *_: None)
     assert (runs, absent[0].asked) == ((), True)
     assert "there is none" in absent[0].reason
