@@ -25,7 +25,7 @@ test('before the bundle is found the page takes pictures, and promises nothing',
   });
   expect(navigates).toBe(false);
   await page.waitForSelector('#start', { state: 'hidden' });
-  await page.getByText('Getting the model').waitFor();
+  await page.locator('#busy-title', { hasText: 'Getting the model' }).waitFor();
   await expect.poll(() => waiting.length).toBe(1);
   site.faults.clear();
   for (const [response, file] of waiting) createReadStream(file).pipe(response);
