@@ -28,7 +28,6 @@ from .soak_report import (
     BURST_EVERY_S,
     BURST_S,
     FAULTS,
-    TIMES,
     VANISHING,
     SoakReport,
     longest_gap,
@@ -36,6 +35,7 @@ from .soak_report import (
     recoveries,
 )
 
+TIMES = 2
 CALIBRATION_S, CLIENTS = 10.0, 4
 WARM_SHARE = 0.25
 HELD = ("sam_export_encoder_jobs", "sam_export_decoder_jobs", "sam_export_upload_bytes")
@@ -53,23 +53,27 @@ class _Soaked:
     held: float
 
 
-def soak(bundle: Path, *, minutes: float, threads: int = 2) -> SoakReport:
-    """Return what became of a server under a load that it cannot bear."""
+def soak(bundle: Path, *, minutes: float, threads: int = 2, rate: float | None = None) -> SoakReport:
+    """Return what became of a server under a load that it cannot bear.
+
+    `rate`: requests a second; None for twice those that it answers at first, which is right on a machine that has
+    nothing else to do meanwhile.
+    """
     options = ["--faults", str(FAULTS), "--burst-every", str(BURST_EVERY_S), "--burst-seconds", str(BURST_S)]
     words = ["-m", "sam_export.benchmarks.faulty_server", str(bundle), "--threads", str(threads), *options]
     with tempfile.TemporaryDirectory(prefix="sam-export-") as name:
         folder = Path(name)
         with served(words, folder) as url:
-            seen = _loaded(url, folder, 60 * minutes)
+            seen = _loaded(url, folder, 60 * minutes, rate)
         own_faults = faults_not_asked_for((folder / "server.log").read_text())
     return _report(bundle.name, threads, minutes, seen, own_faults)
 
 
-def _loaded(url: str, folder: Path, seconds: float) -> _Soaked:
+def _loaded(url: str, folder: Path, seconds: float, rate: float | None) -> _Soaked:
     picture = save_picture(folder)
     calm = Plan(url, "encode", str(picture), CALIBRATION_S, clients=CLIENTS)
     capacity = outcome(calm, run_load(calm, folder)).a_second
-    plan = Plan(url, "encode", str(picture), seconds, rate=TIMES * capacity, vanishing=VANISHING)
+    plan = Plan(url, "encode", str(picture), seconds, rate=rate or TIMES * capacity, vanishing=VANISHING)
     with memory_watched(url, every=2) as log:
         attempts = run_load(plan, folder)
     recovery = seconds_to_answer(url, picture.read_bytes())
@@ -121,9 +125,10 @@ def main() -> int:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rate", type=float, help="requests a second (default: twice those that it answers at first)")
     parser.add_argument("-o", "--out", type=Path, help="folder for soak.json and soak.md")
     given = parser.parse_args()
-    report = soak(given.bundle, minutes=given.minutes, threads=given.threads)
+    report = soak(given.bundle, minutes=given.minutes, threads=given.threads, rate=given.rate)
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)
         (given.out / "soak.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
