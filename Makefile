@@ -18,7 +18,7 @@ WEB_TOOLS := $(WEB)/node_modules/.package-lock.json
 PAGE := sam_export/server/page
 PAGE_SOURCES = $(shell find $(WEB)/src $(WEB)/demo -type f -not -path '*/public/bundle/*' -not -path '*/dist/*')
 
-.PHONY: bench demo docs page test test-fast check lint types wheel clean help
+.PHONY: bench demo docs page test test-fast test-full-size check lint types wheel clean help
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -58,7 +58,10 @@ test: $(INSTALLED)  ## run the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/pytest $(WORKERS)
 
 test-fast: $(INSTALLED)  ## run the tests that take seconds
-	OMP_NUM_THREADS=1 $(BIN)/pytest $(WORKERS) -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(WORKERS) -m 'not slow and not full_size'
+
+test-full-size: $(INSTALLED)  ## compare large models at full size with their authors' own source, in an hour
+	$(BIN)/pytest -m full_size
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -74,7 +77,7 @@ types: wheel
 	cd build/clean && bin/mypy --config-file ../../pyproject.toml -p sam_export
 
 check: lint types  ## ruff, mypy and the fast tests, the last two on the built wheel in a clean environment
-	PYTHONSAFEPATH=1 OMP_NUM_THREADS=1 build/clean/bin/pytest $(WORKERS) -m 'not slow' -p no:cacheprovider
+	PYTHONSAFEPATH=1 OMP_NUM_THREADS=1 build/clean/bin/pytest $(WORKERS) -m 'not slow and not full_size' -p no:cacheprovider
 
 clean:  ## remove what make made
 	rm -rf $(VENV) build $(OUT) $(PAGE) $(WEB)/node_modules $(WEB)/dist
