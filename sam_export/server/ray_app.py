@@ -9,10 +9,11 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from types import ModuleType
 
 from fastapi import FastAPI
 
-from ..errors import RequestError
+from ..errors import RequestError, one_line
 from ..optional import import_optional
 from .run import ListenOptions, log_to_stderr
 
@@ -39,7 +40,7 @@ def serve_on_ray(
         started: called once requests are answered.
 
     Raises:
-        RequestError: a number of replicas that makes no sense.
+        RequestError: a number of replicas that makes no sense, or a Ray that cannot be started or reached.
         MissingDependencyError: Ray Serve is not installed.
     """
     if not 1 <= replicas <= MAX_REPLICAS:
@@ -47,7 +48,7 @@ def serve_on_ray(
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray = import_optional("ray", purpose="serving on Ray", extra="ray")
     serve = import_optional("ray.serve", purpose="serving on Ray", extra="ray")
-    ray.init(include_dashboard=False, log_to_driver=True, logging_level="ERROR")
+    _begin(ray)
     try:
         serve.start(http_options={"host": listening.host, "port": listening.port})
         deployed = serve.deployment(serve.ingress(_builder(build))()).options(
@@ -63,6 +64,21 @@ def serve_on_ray(
     finally:
         serve.shutdown()
         ray.shutdown()
+
+
+def _begin(ray: ModuleType) -> None:
+    """Reach the cluster of `RAY_ADDRESS`, or start a Ray of this machine.
+
+    Raises:
+        RequestError: it cannot be had.
+    """
+    try:
+        ray.init(include_dashboard=False, log_to_driver=True, logging_level="ERROR")
+    except Exception as exc:  # of one that does not start in time, nothing more special
+        raise RequestError(
+            f"serve --ray: no Ray to serve on ({one_line(exc)}); set RAY_ADDRESS to a cluster that runs, or unset it "
+            "for a Ray of this machine, which takes a core and some seconds to start"
+        ) from exc
 
 
 def _wait_for_signal() -> None:

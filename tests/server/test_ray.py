@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -34,13 +35,8 @@ def test_the_same_application_on_ray(bundle_folder: Path, picture_png: bytes, sh
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     words = ["serve", str(bundle_folder), "--ray", "--port", str(port), "--threads", "1"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *words],
-        env={**os.environ, "RAY_TMPDIR": short_folder},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
+    command, surroundings = [sys.executable, "-c", PROGRAM, *words], {**os.environ, "RAY_TMPDIR": short_folder}
+    with subprocess.Popen(command, env=surroundings, stderr=subprocess.PIPE, text=True) as process, ending(process):
         url = f"http://127.0.0.1:{port}"
         wait_for(url, process)
         answer = httpx.post(f"{url}/v1/embeddings", content=picture_png, headers={"X-Request-ID": "by-ray"})
@@ -53,9 +49,24 @@ def test_the_same_application_on_ray(bundle_folder: Path, picture_png: bytes, sh
         _, errors = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, errors
         assert f"serving geometric on {url}/ by Ray" in errors
+
+
+def test_a_cluster_that_is_not_there_is_said(
+    bundle_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("ray.serve", reason="ray[serve] is not installed", exc_type=ImportError)
+    monkeypatch.setenv("RAY_ADDRESS", "nonsense")
+    assert main(["serve", str(bundle_folder), "--ray", "--port", "0"]) == 2
+    assert "serve --ray: no Ray to serve on (" in capsys.readouterr().err
+
+
+@contextmanager
+def ending(process: subprocess.Popen[str]) -> Iterator[None]:
+    """A process that does not outlive the body."""
+    try:
+        yield
     finally:
         process.kill()
-        process.communicate()
 
 
 def wait_for(url: str, process: subprocess.Popen[str]) -> None:
