@@ -13,8 +13,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -38,17 +39,34 @@ Run = Callable[[], object]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two ways to the same masks. Milliseconds with quartiles; `ratio`: median over rounds of candidate by baseline."""
+    """Two ways to the same masks, timed in the same rounds; seconds of each round."""
 
     what: str
     candidate: str
     baseline: str
-    rounds: int
-    candidate_ms: float
-    candidate_quartiles_ms: tuple[float, float]
-    baseline_ms: float
-    baseline_quartiles_ms: tuple[float, float]
-    ratio: float
+    candidate_seconds: tuple[float, ...]
+    baseline_seconds: tuple[float, ...]
+
+    @property
+    def ours(self) -> Samples:
+        return Samples(self.candidate_seconds)
+
+    @property
+    def theirs(self) -> Samples:
+        return Samples(self.baseline_seconds)
+
+    @property
+    def ratio(self) -> float:
+        """The median over rounds of candidate by baseline."""
+        return paired_ratio(self.ours, self.theirs)
+
+    def with_rounds_of(self, other: Comparison) -> Comparison:
+        """Return the rounds of both."""
+        return replace(
+            self,
+            candidate_seconds=self.candidate_seconds + other.candidate_seconds,
+            baseline_seconds=self.baseline_seconds + other.baseline_seconds,
+        )
 
 
 @dataclass(frozen=True)
@@ -59,7 +77,15 @@ class Report:
     comparisons: tuple[Comparison, ...]
 
 
-def compare_predictions(bundle: Path, *, threads: int, rounds: int, model: SamModel) -> Report:
+def merged(reports: Sequence[Report]) -> Report:
+    """Return several runs of the same comparisons as one."""
+    comparisons = tuple(
+        reduce(Comparison.with_rounds_of, same) for same in zip(*(one.comparisons for one in reports), strict=True)
+    )
+    return replace(reports[0], comparisons=comparisons)
+
+
+def compare_predictions(bundle: Path, *, threads: int, rounds: int, box_rounds: int, model: SamModel) -> Report:
     """Return all comparisons of a bundle.
 
     Raises:
@@ -68,7 +94,7 @@ def compare_predictions(bundle: Path, *, threads: int, rounds: int, model: SamMo
     segmenter = open_bundle(bundle, options=EngineOptions(threads=threads))
     used = segmenter.reports["mask_decoder"]
     found = [one for size in SIZES for one in _overheads(segmenter, size, rounds)]
-    found.append(_many_boxes(segmenter, _plain_decoder(model, threads), max(3, rounds // 3)))
+    found.append(_many_boxes(segmenter, _plain_decoder(model, threads), box_rounds))
     return Report(bundle.name, f"{used.engine} {used.version}, {used.compute_precision}", threads, tuple(found))
 
 
@@ -118,22 +144,7 @@ def _many_boxes(segmenter: Segmenter, plain: Callable[[Mapping[str, Array]], obj
 
 
 def _comparison(what: str, candidate: str, baseline: str, samples: Mapping[str, Samples]) -> Comparison:
-    ours, theirs = samples[candidate], samples[baseline]
-    return Comparison(
-        what=what,
-        candidate=candidate,
-        baseline=baseline,
-        rounds=len(ours.seconds),
-        candidate_ms=1e3 * ours.median,
-        candidate_quartiles_ms=_ms(ours.quartiles),
-        baseline_ms=1e3 * theirs.median,
-        baseline_quartiles_ms=_ms(theirs.quartiles),
-        ratio=paired_ratio(ours, theirs),
-    )
-
-
-def _ms(quartiles: tuple[float, float]) -> tuple[float, float]:
-    return 1e3 * quartiles[0], 1e3 * quartiles[1]
+    return Comparison(what, candidate, baseline, samples[candidate].seconds, samples[baseline].seconds)
 
 
 def _picture(size: tuple[int, int]) -> ImageArray:
@@ -169,17 +180,18 @@ def markdown(report: Report) -> str:
             one.what,
             one.candidate,
             one.baseline,
-            _spread(one.candidate_ms, one.candidate_quartiles_ms),
-            _spread(one.baseline_ms, one.baseline_quartiles_ms),
+            _spread(one.ours),
+            _spread(one.theirs),
             f"{one.ratio:.3f}",
-            str(one.rounds),
+            str(len(one.candidate_seconds)),
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _spread(median: float, quartiles: tuple[float, float]) -> str:
-    return f"{median:.1f} ({quartiles[0]:.1f} - {quartiles[1]:.1f})"
+def _spread(samples: Samples) -> str:
+    low, high = samples.quartiles
+    return f"{1e3 * samples.median:.1f} ({1e3 * low:.1f} - {1e3 * high:.1f})"
 
 
 def main() -> None:
@@ -187,10 +199,13 @@ def main() -> None:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--box-rounds", type=int, default=3)
     parser.add_argument("-o", "--out", type=Path, help="folder for predict.json and predict.md")
     given = parser.parse_args()
     model = load(read_manifest(given.bundle).model.model)
-    report = compare_predictions(given.bundle, threads=given.threads, rounds=given.rounds, model=model)
+    report = compare_predictions(
+        given.bundle, threads=given.threads, rounds=given.rounds, box_rounds=given.box_rounds, model=model
+    )
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)
         (given.out / "predict.json").write_text(json.dumps(asdict(report), indent=2) + "\n")

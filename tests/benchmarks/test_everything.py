@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sam_export.benchmarks.everything import UPSTREAM, Contestant, compare, markdown
+from sam_export.benchmarks.everything import UPSTREAM, Contestant, compare, contestants_of, markdown
 from sam_export.benchmarks.everything_run import Options, Request, Result
 from sam_export.benchmarks.peer_environment import PEERS, Peer, own_process, peer
 from sam_export.errors import ConversionError, RequestError
@@ -40,24 +40,42 @@ def request_of(bundle: Path, tmp_path: Path) -> Request:
 def test_rows(request_of: Request, tmp_path: Path) -> None:
     script = tmp_path / "stand_in.py"
     script.write_text(STAND_IN)
-    fewer = msgspec.structs.replace(request_of, hierarchical=True)
+    fewer = msgspec.structs.replace(request_of, high_score_thresh=1.5)
     other = msgspec.structs.replace(request_of, options=msgspec.structs.replace(OPTIONS, points_per_side=4))
     contestants = [
         Contestant(UPSTREAM, request_of, None),
         Contestant("same", request_of, UPSTREAM),
-        Contestant("fewer", fewer, "same"),
+        Contestant("same, hierarchical at 1.5", fewer, "same"),
         Contestant("other", other, UPSTREAM),
     ]
     upstream, same, spared, coarser = compare(contestants, 1, Peer(Path(sys.executable), script))
     assert upstream.speedup == 1.0
     assert upstream.masks == same.masks == 64
     assert (same.faithful, same.worst_iou) == (1.0, 1.0)
-    assert spared.faithful <= 1.0
+    # Of 64 points a coarse grid of 2 x 2 goes first; each is sure of the 5 x 5 pixels around it, where no other lies.
+    assert (same.points, spared.points, spared.faithful) == (64, 64, 1.0)
     assert (coarser.masks, coarser.faithful) == (16, 0.0)  # a mask of another point is another mask
     assert all(row.peak_bytes > 10_000_000 for row in (upstream, same, spared, coarser))
+    assert "| same, hierarchical at 1.5 | 0% | 64 | 64 | 100.0% | 100.0% |" in markdown([same, spared], {})
     text = markdown([upstream, same], {"threads": "1"})
     assert text.count("\n| ") == 2
     assert "100.0%" in text
+
+
+def test_who_takes_part(request_of: Request) -> None:
+    bundles = [Path("a"), Path("b")]
+    alone = contestants_of(bundles, request_of, (8.5, 2), None)
+    assert [(one.name, one.reference) for one in alone] == [
+        ("a", None),
+        ("a, hierarchical at 8.5", "a"),
+        ("a, hierarchical at 2", "a"),
+        ("b", "a"),
+        ("b, hierarchical at 8.5", "b"),
+        ("b, hierarchical at 2", "b"),
+    ]
+    assert [one.request.high_score_thresh for one in alone[:3]] == [None, 8.5, 2]
+    beside = contestants_of(bundles[:1], request_of, (), request_of)
+    assert [(one.name, one.reference) for one in beside] == [(UPSTREAM, None), ("a", UPSTREAM)]
 
 
 def test_a_process_that_fails_is_told(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sam_export.benchmarks.embeddings import _row
-from sam_export.benchmarks.predict import Report, _comparison, markdown
+from sam_export.benchmarks.predict import Report, _comparison, markdown, merged
 from sam_export.runtimes.timing import Samples
 
 
@@ -12,8 +12,12 @@ def test_a_comparison_is_of_rounds_not_of_medians() -> None:
     samples = {"ours": Samples((0.010, 0.100, 0.010)), "theirs": Samples((0.020, 0.200, 0.040))}
     found = _comparison("boxes", "ours", "theirs", samples)
     assert found.ratio == 0.5
-    assert (found.candidate_ms, found.baseline_ms, found.rounds) == (10.0, 40.0, 3)
-    text = markdown(Report("bundle", "engine", 2, (found,)))
+    assert (found.ours.median, found.theirs.median) == (0.010, 0.040)
+    report = Report("bundle", "engine", 2, (found,))
+    twice = merged([report, report]).comparisons[0]
+    assert twice.candidate_seconds == 2 * found.candidate_seconds
+    assert twice.ratio == 0.5
+    text = markdown(report)
     assert "| boxes | ours | theirs | 10.0 (10.0 - 55.0) | 40.0 (30.0 - 120.0) | 0.500 | 3 |" in text
 
 
