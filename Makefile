@@ -18,7 +18,7 @@ WEB_TOOLS := $(WEB)/node_modules/.package-lock.json
 PAGE := sam_export/server/page
 PAGE_SOURCES = $(shell find $(WEB)/src $(WEB)/demo -type f -not -path '*/public/bundle/*' -not -path '*/dist/*')
 
-.PHONY: bench demo docs page test test-fast test-full-size check lint types wheel clean help
+.PHONY: bench demo docs families page test test-fast test-full-size check lint types wheel clean help
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -50,6 +50,10 @@ bench: $(INSTALLED)  ## measure the default model here beside its peers, in Chro
 	$(BIN)/sam-export $(MODEL) --target web --overwrite -o $(OUT)/bench
 	$(BIN)/sam-export bench $(BENCHED) --peers $(BENCH_PEERS) -o docs/benchmark
 
+families: $(INSTALLED)  ## export every model to every target at full size (a day), write docs/families.md and README's table
+	-$(BIN)/python -m sam_export.benchmarks.families --page docs/families.md
+	$(BIN)/sam-export models --matrix --into README.md
+
 docs: $(INSTALLED)  ## build the tutorials and reference pages into build/site
 	$(BIN)/python -m mkdocs build --quiet --strict
 	@echo "$(CURDIR)/build/site/index.html"
@@ -60,8 +64,8 @@ test: $(INSTALLED)  ## run the whole test suite
 test-fast: $(INSTALLED)  ## run the tests that take seconds
 	OMP_NUM_THREADS=1 $(BIN)/pytest $(WORKERS) -m 'not slow and not full_size'
 
-test-full-size: $(INSTALLED)  ## compare large models at full size with their authors' own source, in an hour
-	$(BIN)/pytest -m full_size
+test-full-size: $(INSTALLED)  ## compare large models at full size, one by one: an hour, 12 GB
+	OMP_NUM_THREADS=2 $(BIN)/pytest -m full_size --timeout 3600
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
