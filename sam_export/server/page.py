@@ -51,7 +51,8 @@ def add_page(app: FastAPI, folder: Path | None, model: str) -> None:
         raise RequestError(f"{folder}: no {INDEX} in it; give the folder of a built page, or leave --page out")
     chosen = folder or BUILT
     if (chosen / INDEX).is_file():
-        app.mount("/", Page(directory=chosen, html=True), name="page")
+        # Not mounted at "/", which would answer for the interface's paths whose method is another: 404 instead of 405.
+        app.router.default = Page(directory=chosen, html=True)
         return
     text = PLAIN.format(model=escape(model))
 

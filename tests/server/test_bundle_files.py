@@ -77,6 +77,8 @@ def test_a_built_page_is_shown_isolated(bundle: ServedBundle, tmp_path: Path) ->
         assert server.client.get("/assets/none.js").json()["code"] == "not_found"
         assert server.client.get("/%2e%2e/%2e%2e/etc/passwd").status_code == 404
         assert server.client.get("/healthz").json() == {"status": "ready"}
+        refused = server.client.get("/v1/embeddings")
+        assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
 
 
 def test_a_folder_without_a_page_is_refused(bundle: ServedBundle, tmp_path: Path) -> None:
