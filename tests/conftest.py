@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from sam_export.models import FAMILIES, SamModel, load
@@ -10,7 +12,12 @@ from sam_export.models.loader import random_model
 from .models.family_cases import tiny_vit_sam
 
 # Minutes in one file: begun first, so that no worker ends with one of them while the others have nothing left.
-LONGEST = ("web/test_trained.py", "benchmarks/test_bench.py", "web/test_demo.py", "models/test_vit_upstream.py")
+LONGEST = ("web/test_trained.py", "benchmarks/test_bench.py", "web/test_demo.py", "models/test_full_size.py")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    help_text = "append the errors of models/test_full_size.py to FILE, one JSON object a line"
+    parser.addoption("--parities", type=Path, metavar="FILE", help=help_text)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
