@@ -97,7 +97,7 @@ def test_the_days_were_not_the_same(exported: tuple[Place, Place]) -> None:
 def test_a_recipe_gives_the_graphs_that_it_came_from(weights: Path, pictures: Path, tmp_path: Path) -> None:
     """Of a precision that is made anew each time, whoever follows its recipe gets the very same."""
     words = ["--target", "onnx", "--precision", "w8", "--min-iou", "0.9", "--evaluation", str(pictures)]
-    words += ["--calibration", str(pictures)]
+    words += ["--calibration", str(save_pictures(tmp_path / "calibration", 1, "calibration"))]
     made = export(ONE, tmp_path, weights, words)
     recipe = next(made.dist.glob("*/recipe.json"))
     followed = export(OTHER, tmp_path, weights, [*words, "--recipe", str(recipe)])

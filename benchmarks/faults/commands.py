@@ -27,14 +27,15 @@ SEARCH_MINUTES = "0.05"
 
 @dataclass(frozen=True)
 class Stock:
-    """What all tries take from: `bundle` is a finished one of the tiny model; `pictures`: to measure on, and to embed.
-    `wheels`: a folder that pip takes wheels from."""
+    """What all tries take from: `bundle` is a finished one of the tiny model; `pictures`: to measure on.
+    `calibration`: to quantize by. `many_pictures`: to embed. `wheels`: a folder that pip takes wheels from."""
 
     checkpoint: Path
     address_row: Variant
     wheel_row: Variant
     wheels: Path
     pictures: Path
+    calibration: Path
     many_pictures: Path
     bundle: Path
 
@@ -89,7 +90,7 @@ def search(stock: Stock) -> Command:
         own = [NAME, "--target", "onnx", "--precision", "auto+fp32", "--search", "--search-minutes", SEARCH_MINUTES]
         # The most accurate is looked for as long as there is time, whatever is reached at first.
         wanted = ["--prefer", "accuracy", "--min-iou", "0.9"]
-        pictures = ["--evaluation", str(stock.pictures), "--calibration", str(stock.pictures)]
+        pictures = ["--evaluation", str(stock.pictures), "--calibration", str(stock.calibration)]
         return [*own, *wanted, *pictures, "-o", str(place.dist)]
 
     conditions = Conditions(stock.rows, search_pictures=2)

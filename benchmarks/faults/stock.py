@@ -36,6 +36,7 @@ def stocked(root: Path) -> Iterator[tuple[Stock, Behaviour]]:
             wheel_row=of_wheel(wheel, checkpoint),
             wheels=wheel.parent,
             pictures=save_pictures(root / "pictures", 1),
+            calibration=save_pictures(root / "calibration", 1, "calibration"),
             many_pictures=save_pictures(root / "many", MANY),
             bundle=place.dist / "tiny_sam-onnx-fp32",
         )

@@ -18,7 +18,7 @@ from ...models.loader import random_model
 from ...models.sources import UrlSource, WheelSource
 from ...models.tiny_vit import TinyVitConfig
 from ...models.transfer import Retries
-from ...verify.pictures import picture_set
+from ...verify.pictures import SetName, picture_set
 
 SIDE = 64
 NAME, WHEEL_NAME = "tiny_sam", "tiny_wheel_sam"
@@ -97,10 +97,10 @@ def _record_hash(content: bytes) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
 
 
-def save_pictures(folder: Path, count: int) -> Path:
-    """Write pictures of the gate's set, again and again until there are so many; return their folder."""
+def save_pictures(folder: Path, count: int, use: SetName = "gate") -> Path:
+    """Write pictures of one of the sets, again and again until there are so many; return their folder."""
     folder.mkdir(parents=True)
-    pictures = picture_set("gate")
+    pictures = picture_set(use)
     for number in range(count):
         Image.fromarray(pictures[-1 - number % len(pictures)].image).save(folder / f"{number:03}.png")
     return folder
