@@ -175,6 +175,7 @@ def test_a_picture_that_unpacks_to_gigabytes_is_refused_by_its_header() -> None:
         read_image(stream.getvalue())
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_unpacks_to_gigabytes_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.pth"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -96,6 +96,7 @@ def test_the_last_of_two_members_of_one_name_counts(tmp_path: Path) -> None:
     assert (tmp_path / "part").read_bytes() == b"another"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 @try_many
 @given(data=st.data())
