@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from ...manifest import MANIFEST_NAME
 from .commands import Command, Stock, broken, content, differences, leftovers, placed, searched
@@ -53,11 +54,11 @@ class KillRow:
 
 def killed(command: Command, kills: int, stock: Stock, root: Path, seed: int, tell: Callable[[str], None]) -> KillRow:
     """Return what became of so many kills of a command while it ran, at moments that the seed decides."""
-    draw = random.Random(f"{seed} {command.name}")  # noqa: S311  # moments, not secrets
+    moments = np.random.default_rng([seed, *command.name.encode()])
     before = undisturbed(command, stock, root / "undisturbed")
     done: list[Try] = []
     while (landed := sum(one.landed for one in done)) < kills and len(done) < MOST_DRAWS * kills:
-        done.append(kill_once(command, stock, before, root / "try", draw.random()))
+        done.append(kill_once(command, stock, before, root / "try", moments.random()))
         tell(f"{command.name}: {landed + done[-1].landed} of {kills}{'; '.join(('', *done[-1].complaints))}")
     return row(command, kills, before, done)
 

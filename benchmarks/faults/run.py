@@ -19,7 +19,8 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-from ...models import VARIANTS, Variant
+from ...models import Variant
+from .tiny import make_known
 
 PRELOADED = ("sam_export.pipeline", "sam_export.benchmarks.faults.preloaded")
 MARK = "SAM_EXPORT_CACHE"
@@ -147,7 +148,7 @@ def _command(words: list[str], log: str, conditions: Conditions) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.environ.update(conditions.environment)
     tempfile.tempdir = None
-    VARIANTS.update({row.name: row for row in conditions.rows})  # type: ignore[attr-defined]  # a dict, and this process is nobody else's
+    make_known(*conditions.rows)
     _with_threads(conditions.threads)
     if conditions.search_pictures is not None:
         _cut_search_set(conditions.search_pictures)

@@ -10,16 +10,15 @@ import shutil
 import sys
 from pathlib import Path
 
-from ...models import VARIANTS
 from ...models.cache import checkpoint_path
-from .tiny import NAME, of_address
+from .tiny import make_known, of_address
 
 
 def main(argv: list[str]) -> int:
     """Return the exit status of the command. `ADDRESS`: where the weights are said to come from."""
     checkpoint, address, *words = argv
     row = of_address(address, Path(checkpoint))
-    VARIANTS[NAME] = row  # type: ignore[index]  # a dict, which nobody else changes
+    make_known(row)
     kept = checkpoint_path(row)
     if not kept.exists():
         kept.parent.mkdir(parents=True)
