@@ -11,12 +11,10 @@ from typing import Any
 import coremltools as ct
 from coremltools.converters.mil.frontend.torch.ops import _get_kwinputs
 from coremltools.converters.mil.frontend.torch.ops import scaled_dot_product_attention as translate
-from coremltools.converters.mil.frontend.torch.torch_op_registry import register_torch_op
 from coremltools.converters.mil.mil import Builder
 from coremltools.converters.mil.mil.block import is_current_opset_version_compatible_with
 
 
-@register_torch_op(override=True)  # type: ignore[untyped-decorator]  # coremltools has no types
 def scaled_dot_product_attention(context: Any, node: Any) -> None:
     (scale,) = _get_kwinputs(context, node, "scale", default=[None])
     if scale is not None and is_current_opset_version_compatible_with(ct.target.iOS18):

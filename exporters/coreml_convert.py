@@ -19,10 +19,11 @@ from torch.export import Dim, ExportedProgram
 from ..contract import GraphContract, TensorSpec
 from ..errors import ConversionError, UnsupportedError, one_line
 from ..models.components import Component
-from . import coreml_attention as _attention  # noqa: F401  # registers itself with coremltools
-from . import coreml_gelu as _gelu  # noqa: F401  # likewise
+from .coreml_attention import scaled_dot_product_attention
+from .coreml_gelu import gelu
 from .coreml_passes import Fp16Selector, pass_pipeline
 from .coreml_quiet import quiet_conversion
+from .coreml_registry import translates_instead
 from .coreml_rounding import require_ios
 from .tool import TRY_PINNED
 
@@ -31,6 +32,8 @@ LARGEST_SIZE = {"B": 64, "N": 256}
 # What Core ML prepares first: one prompt, a box.
 DEFAULT_SIZE = {"B": 1, "N": 2}
 DEPLOYMENT_TARGETS = {16: ct.target.iOS16, 17: ct.target.iOS17, 18: ct.target.iOS18}
+for translation in (scaled_dot_product_attention, gelu):
+    translates_instead(translation)
 # A component is traced once for all precisions: coremltools reads the program and leaves it as it is.
 _PROGRAMS: WeakKeyDictionary[Component, ExportedProgram] = WeakKeyDictionary()
 

@@ -1,7 +1,7 @@
 """GELU in the form that the model asks for.
 
 coremltools 9.0 reads `approximate` by position alone, a program of `torch.export` gives it by name, so that the tanh
-form became the exact one: 72 dB after the first layer of EfficientViT. Importing this file tells coremltools about it.
+form became the exact one: 72 dB after the first layer of EfficientViT.
 """
 
 from __future__ import annotations
@@ -9,13 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from coremltools.converters.mil.frontend.torch.ops import _get_inputs, _get_kwinputs
-from coremltools.converters.mil.frontend.torch.torch_op_registry import register_torch_op
 from coremltools.converters.mil.mil import Builder
 
 MODES = {"none": "EXACT", "tanh": "TANH_APPROXIMATION"}
 
 
-@register_torch_op(override=True)  # type: ignore[untyped-decorator]  # coremltools has no types
 def gelu(context: Any, node: Any) -> None:
     x = _get_inputs(context, node)[0]
     (approximate,) = _get_kwinputs(context, node, "approximate", default=["none"])

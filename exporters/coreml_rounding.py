@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from coremltools.converters.mil.frontend._utils import _construct_constexpr_dequant_op
 from coremltools.converters.mil.frontend.torch.ops import _get_inputs
-from coremltools.converters.mil.frontend.torch.torch_op_registry import register_torch_op
 from coremltools.converters.mil.mil import Builder, Operation, Program, Var
 from coremltools.converters.mil.mil.passes.pass_registry import PASS_REGISTRY
 from coremltools.converters.mil.mil.scope import ScopeInfo, ScopeSource
@@ -25,6 +24,7 @@ from torch.export import ExportedProgram
 
 from ..contract import Array
 from ..errors import UnsupportedError
+from .coreml_registry import translates
 
 LINEAR_OF_ROUNDED = "sam_export::linear_of_rounded"
 # What the trace calls a range of codes, and the type that holds them.
@@ -60,14 +60,14 @@ for op in ("fake_quantize_per_tensor_affine_cachemask", "fake_quantize_per_chann
     torch.library.register_fake(f"aten::{op}", _fake_rounding)
 
 
-@register_torch_op  # type: ignore[untyped-decorator]  # coremltools has no types
+@translates
 def fake_quantize_per_tensor_affine(context: Any, node: Any) -> None:
     x, scale, zero_point, low, high = _get_inputs(context, node, expected=5)
     grid = np.asarray(scale.val, np.float32), np.asarray(zero_point.val)
     _add_rounded(context, node.name, x, *grid, None, (low.val, high.val))
 
 
-@register_torch_op  # type: ignore[untyped-decorator]  # coremltools has no types
+@translates
 def fake_quantize_per_channel_affine(context: Any, node: Any) -> None:
     x, scale, zero_point, axis, low, high = _get_inputs(context, node, expected=6)
     _add_rounded(context, node.name, x, scale.val, zero_point.val, int(axis.val), (low.val, high.val))

@@ -13,7 +13,7 @@ import tempfile
 import warnings
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
 import onnx
@@ -70,7 +70,7 @@ def _traced_to_disk(component: Component) -> Path:
 
 
 def _trace_into(component: Component, destination: io.BytesIO | str) -> None:
-    """Write the graph.
+    """Write the graph, to a stream or a path: the tracing exporter takes both, its annotation names the path alone.
 
     Torch folds constants here (batch norms into convolutions, transposed weights); it leaves gathers alone.
     """
@@ -86,7 +86,7 @@ def _trace_into(component: Component, destination: io.BytesIO | str) -> None:
             torch.onnx.export(
                 component.module,
                 component.example_inputs,
-                destination,  # type: ignore[arg-type]  # the tracing exporter takes a stream, its annotation says path
+                cast("str", destination),
                 input_names=list(contract.input_names),
                 output_names=list(contract.output_names),
                 dynamic_axes={name: found for name, found in axes.items() if found},
