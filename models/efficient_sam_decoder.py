@@ -18,7 +18,7 @@ from .components import CellPositions
 from .decoder_config import DecoderConfig
 from .engine_attention import with_engine_attention
 from .sam import PositionEncoding, PromptEncoder, before_prompts, masks_of
-from .transformer import Attention, TwoWayTransformer
+from .transformer import TwoWayBlock, TwoWayTransformer
 
 # What upstream fills prompts up with, in pixels of the prompt frame.
 PADDING_COORDINATE = -1.0
@@ -115,32 +115,17 @@ class WideNorm(nn.Module):
         return normed * self.weight.reshape(1, -1, 1, 1) + self.bias.reshape(1, -1, 1, 1)
 
 
-class EfficientTwoWayBlock(nn.Module):
-    """Tokens attend to themselves, then to the image, and the image to the tokens."""
+class EfficientTwoWayBlock(TwoWayBlock):
+    """SAM's, but that the first layer keeps what tokens were before they attended, and the perceptron's names."""
 
     def __init__(self, config: DecoderConfig, *, first: bool) -> None:
-        super().__init__()
-        dim, heads = config.dim, config.heads
-        self.first = first
-        self.self_attn = Attention(dim, heads)
-        self.norm1 = nn.LayerNorm(dim)
-        self.cross_attn_token_to_image = Attention(dim, heads, downsample=2)
-        self.norm2 = nn.LayerNorm(dim)
-        self.mlp = Perceptron((dim, config.mlp_dim, dim))
-        self.norm3 = nn.LayerNorm(dim)
-        self.norm4 = nn.LayerNorm(dim)
-        self.cross_attn_image_to_token = Attention(dim, heads, downsample=2)
+        super().__init__(config, first=first)
+        self.mlp = Perceptron((config.dim, config.mlp_dim, config.dim))
 
-    def forward(self, queries: Tensor, keys: Tensor, query_pe: Tensor, key_pe: Tensor) -> tuple[Tensor, Tensor]:
-        """queries, query_pe [B, T, dim]; keys [B, cells, dim]; key_pe [1, cells, dim] -> new queries and keys."""
-        queries = queries if self.first else queries + query_pe
-        queries = self.norm1(queries + self.self_attn(queries, queries, queries))
-        keys_with_pe = keys + key_pe
-        queries = queries + self.cross_attn_token_to_image(queries + query_pe, keys_with_pe, keys)
-        queries = self.norm2(queries)
-        queries = self.norm3(queries + self.mlp(queries))
-        keys = keys + self.cross_attn_image_to_token(keys_with_pe, queries + query_pe, queries)
-        return queries, self.norm4(keys)
+    def _attend_self(self, queries: Tensor, query_pe: Tensor) -> Tensor:
+        asked = queries if self.first else queries + query_pe
+        attended: Tensor = asked + self.self_attn(asked, asked, asked)
+        return attended
 
 
 class EfficientMaskDecoder(nn.Module):

@@ -46,7 +46,7 @@ def _describe_zip(path: Path) -> str:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return CUT_SHORT
+        return CUT_SHORT  # all that zipfile raises for a directory that is damaged, or not there
     if names and all(name.endswith(".npy") for name in names):
         return "holds NumPy arrays, not a checkpoint of PyTorch"
     if not any(name.endswith("data.pkl") for name in names):

@@ -57,7 +57,7 @@ class TwoWayBlock(nn.Module):
         self.norm1 = nn.LayerNorm(dim)
         self.cross_attn_token_to_image = Attention(dim, heads, downsample=2)
         self.norm2 = nn.LayerNorm(dim)
-        self.mlp = MlpBlock(dim, config.mlp_dim)
+        self.mlp: nn.Module = MlpBlock(dim, config.mlp_dim)
         self.norm3 = nn.LayerNorm(dim)
         self.norm4 = nn.LayerNorm(dim)
         self.cross_attn_image_to_token = Attention(dim, heads, downsample=2)
