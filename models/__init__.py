@@ -35,6 +35,7 @@ from .image_size import published_name, resized, size_of_positions, split_name
 from .layers import Migration
 from .loader import SamModel, ToUpstream, layout_of, load_into, random_model
 from .loading import read_checkpoint
+from .norms_at_random import settle_norms
 from .plain import PlainModel, first_generation
 from .recognise import Known, advice, matches_of
 from .variants import Variant
@@ -160,7 +161,10 @@ def untrained(variant: str | Variant, seed: int = 0) -> SamModel:
         RequestError: unknown variant.
     """
     row = find(variant) if isinstance(variant, str) else variant
-    return random_model(FAMILIES[row.family].build(row), row, seed=seed)
+    model = random_model(FAMILIES[row.family].build(row), row, seed=seed)
+    noise = torch.randn(1, 3, *row.preprocessing.image_hw, generator=torch.Generator().manual_seed(seed))
+    settle_norms(model.module.get_submodule("image_encoder"), noise)
+    return model
 
 
 def require_licence(variant: Variant, *, accepted: bool) -> None:

@@ -112,7 +112,7 @@ def _fits_as_far_as_it_goes(state: dict[str, Tensor], layout: Layout) -> bool:
 
 
 def random_model(module: nn.Module, variant: Variant, *, seed: int = 0) -> SamModel:
-    """Return the module with seeded random weights of a trained one's scale; the hash is over its tensors."""
+    """Return the module with seeded random weights of a trained one's scale; the hash is over them."""
     generator = torch.Generator().manual_seed(seed)
     digest = hashlib.sha256()
     for name, tensor in module.state_dict().items():

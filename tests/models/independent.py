@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sam_export.models import Variant
+from sam_export.models.norms_at_random import settle_norms
 
 from . import sam2_source, timm_source
 from .prompt_cases import PromptCase
@@ -138,17 +139,8 @@ def repvit_sam(row: Variant, folder: Path) -> Iterator[Independent]:
     with ExitStack() as stack:
         source: Source = imported(stack, SOURCES[row.name], folder)
         module = randomise(source.build(1024))
-        settle_norms(module.image_encoder)
+        settle_norms(module.image_encoder, normalised(picture(256)))
         yield _of_encoder(row, module)
-
-
-def settle_norms(encoder: nn.Module) -> None:
-    """Let batch norms know what they normalise, as a training does; else activations grow from block to block."""
-    for norm in (part for part in encoder.modules() if isinstance(part, nn.BatchNorm2d)):
-        norm.momentum = 1.0
-        norm.train()
-    encoder(normalised(picture(256)))
-    encoder.eval()
 
 
 def _of_encoder(row: Variant, module: nn.Module) -> Independent:
