@@ -62,6 +62,15 @@ def build(wheel: Path, config: Config, timm: Callable[..., nn.Module] | None = N
     return module.eval()
 
 
+@contextmanager
+def image_predictor(wheel: Path, torchvision: Mapping[str, types.ModuleType]) -> Iterator[type[Any]]:
+    """Give upstream's class, which imports more when it is called. `torchvision`: modules for its transforms."""
+    with pytest.MonkeyPatch.context() as patch, _importable(wheel, None):
+        for name, module in torchvision.items():
+            patch.setitem(sys.modules, name, module)
+        yield importlib.import_module("sam2.sam2_image_predictor").SAM2ImagePredictor
+
+
 def layout(wheel: Path, config: Config, timm: Callable[..., nn.Module] | None = None) -> dict[str, torch.Size]:
     """Return every tensor's name and shape in a checkpoint of a configuration, without making the tensors."""
     with pytest.MonkeyPatch.context() as patch, torch.device("meta"):
