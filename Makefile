@@ -1,5 +1,7 @@
 # sam-export: `make demo` exports and proves the default model; `make test` runs everything.
 PYTHON ?= python3
+# Else onnxruntime reports every session of the tests to its maker.
+export ORT_DISABLE_TELEMETRY := 1
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..contract import Array
-from ..optional import import_openvino, import_optional
+from ..optional import import_onnxruntime, import_openvino
 from .run_record import Peak
 
 Shape = tuple[int, int, int]
@@ -52,7 +52,7 @@ def _reached(run_once: Callable[[], object], shape: Shape) -> float:
 def _in_onnxruntime(shape: Shape, threads: int) -> Iterable[Peak]:
     from onnx import TensorProto, helper, numpy_helper
 
-    ort = import_optional("onnxruntime", purpose="measuring products", extra="runtime")
+    ort = import_onnxruntime(purpose="measuring products", extra="runtime")
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = threads
     rows, depth, columns = shape

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..contract import Array, EngineOptions, EngineReport, GraphContract, Session
-from ..optional import import_optional
+from ..optional import import_onnxruntime
 from ..runtimes import Segmenter
 from .peer_graphs import PeerGraphs, read_graphs
 
@@ -44,7 +44,7 @@ class ForeignGraph:
     """A graph with tensors of its own, on onnxruntime's CPU provider."""
 
     def __init__(self, path: Path, options: EngineOptions) -> None:
-        ort = import_optional("onnxruntime", purpose="running ONNX graphs", extra="runtime")
+        ort = import_onnxruntime(purpose="running ONNX graphs", extra="runtime")
         settings = ort.SessionOptions()
         settings.log_severity_level = 3
         settings.intra_op_num_threads = options.threads or 0

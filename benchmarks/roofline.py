@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 
 from ..contract import Array
-from ..optional import import_openvino, import_optional
+from ..optional import import_onnxruntime, import_openvino
 from .best_products import best_products
 from .run_record import LayerTime, Peak
 
@@ -66,7 +66,7 @@ def run(request: RooflineRequest) -> RooflineResult:
 
 
 def _profile_onnxruntime(request: RooflineRequest, image: Array) -> Iterable[LayerTime]:
-    ort = import_optional("onnxruntime", purpose="profiling ONNX graphs", extra="runtime")
+    ort = import_onnxruntime(purpose="profiling ONNX graphs", extra="runtime")
     settings = ort.SessionOptions()
     settings.log_severity_level = 3
     settings.intra_op_num_threads = request.threads

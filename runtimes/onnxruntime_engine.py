@@ -16,7 +16,7 @@ from typing import Any
 
 from ..contract import Array, EngineOptions, EngineReport, GraphContract
 from ..errors import BundleError, UnsupportedError, one_line
-from ..optional import import_optional
+from ..optional import import_onnxruntime
 from .contract_checks import (
     GraphTensor,
     check_feeds,
@@ -101,8 +101,8 @@ class OnnxRuntimeSession:
 
 @functools.cache
 def _import_onnxruntime() -> ModuleType:
-    ort = import_optional("onnxruntime", purpose="running ONNX graphs", extra="runtime")
-    ort.disable_telemetry_events()  # only Windows builds have any
+    ort = import_onnxruntime(purpose="running ONNX graphs", extra="runtime")
+    ort.disable_telemetry_events()  # should somebody else have imported it before
     return ort
 
 

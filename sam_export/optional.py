@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,6 +56,16 @@ def import_openvino(*, purpose: str, extra: str) -> ModuleType:
         del sys.modules[name]
         if before is not None:
             sys.modules[name] = before
+
+
+def import_onnxruntime(*, purpose: str, extra: str) -> ModuleType:
+    """Return `onnxruntime`, imported without its usage reporting.
+
+    Its wheels report every session to their maker since 1.29, unless this variable is set before the import. What the
+    user's environment says of it is kept: `ORT_DISABLE_TELEMETRY=0` leaves it on.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    return import_optional("onnxruntime", purpose=purpose, extra=extra)
 
 
 def import_coremltools(*, purpose: str, extra: str) -> ModuleType:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,19 @@ from sam_export.runtimes.onnxruntime_engine import OnnxRuntimeSession
 def graph(tiny_sam: SamModel, tmp_path_factory: pytest.TempPathFactory) -> Graph:
     """The mask decoder of the tiny model."""
     return export(components(tiny_sam)[1], "onnx", "fp32", tmp_path_factory.mktemp("graphs"))
+
+
+def test_nothing_is_reported_over_the_network(graph: Graph, tmp_path: Path) -> None:
+    """A session that is reported has a number, which is kept in a file of the temporary folder."""
+    code = """
+import sys
+from sam_export.optional import import_onnxruntime
+import_onnxruntime(purpose="testing", extra="dev").InferenceSession(sys.argv[1])
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    words = [sys.executable, "-c", code, str(graph.path)]
+    subprocess.run(words, check=True, env={**environment, "TMPDIR": str(tmp_path)})
+    assert not list(tmp_path.iterdir())
 
 
 def test_runs_and_reports_what_it_uses(graph: Graph, feeds: dict[str, Array]) -> None:
