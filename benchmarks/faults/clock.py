@@ -70,6 +70,8 @@ def _jumping(stock: Stock, command: Command, place: Place) -> Ended:
     own = {"LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1"}
     # What measures durations is left alone, as it is when somebody sets a clock.
     own |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "SAM_EXPORT_CACHE": str(place.cache), "TMPDIR": str(place.temporary)}
+    # As the undisturbed run has them: the report says so.
+    own |= {"OMP_NUM_THREADS": "1"}
     words = [sys.executable, "-m", "sam_export.benchmarks.faults.tiny_cli"]
     words += [str(stock.checkpoint), stock.address_row.source.address]
     with log.open("wb") as stream:
