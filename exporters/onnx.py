@@ -1,7 +1,7 @@
 """ONNX: one standard-ops graph for each component, opset 17, exactly to the contract.
 
 Traced (`onnx_trace`), simplified (`onnx_passes`), made fp16 if asked (`onnx_float16`), checked (`onnx_checks`), brought
-into the forms that onnxruntime is fast in (`onnx_rows`, `onnx_quantized`, `onnx_dynamic`), saved.
+into the forms that onnxruntime is fast in (`onnx_rows`, `onnx_quantized`, `onnx_dynamic`, `onnx_masks`), saved.
 Two exports of the same component are byte-identical.
 """
 
@@ -51,12 +51,14 @@ class Onnx:
         """
         del options
         from .onnx_grouped import store_groups
+        from .onnx_masks import skip_absent_masks
         from .onnx_rows import gather_rows
 
         model, recipe = build(component, precision)
         gather_rows(model)
         for_integer_kernels(model)
         model = store_groups(model)
+        skip_absent_masks(model)
         path = out_dir / f"{component.contract.component}.onnx"
         files = save(model, path)
         return Graph(component.contract, self.name, recipe, path, files)

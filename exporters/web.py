@@ -65,6 +65,8 @@ class Web:
             UnsupportedError: the graph is too large for a browser.
         """
         del options
+        from .onnx_masks import skip_absent_masks
+
         model, recipe = build(component, precision)
         size = inline_bytes(model)
         if size > MAX_BYTES:
@@ -75,6 +77,8 @@ class Web:
         for_integer_kernels(model)
         if WEBGPU in self.devices(recipe.precision):
             check_webgpu(model)
+        else:
+            skip_absent_masks(model)
         path = out_dir / f"{component.contract.component}.onnx"
         files = save(model, path)
         return Graph(component.contract, self.name, recipe, path, files)

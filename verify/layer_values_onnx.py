@@ -22,7 +22,7 @@ class OnnxLayerValues:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._model = onnx.shape_inference.infer_shapes(onnx.load(graph.path))
+        self._model = onnx.shape_inference.infer_shapes(_with_masks(onnx.load(graph.path)))
         values = (*self._model.graph.value_info, *self._model.graph.input, *self._model.graph.output)
         self._types = {value.name: value.type.tensor_type for value in values}
 
@@ -88,6 +88,21 @@ class OnnxLayerValues:
             copy.input[:] = [given.get(name, name) for name in node.input]
             inside.append(copy)
         return [*before, *inside, *after]
+
+
+def _with_masks(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the graph as it was before `onnx_masks` put what embeds masks into a branch."""
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    for node in nodes:
+        if node.op_type != "If":
+            model.graph.node.append(node)
+            continue
+        branch = next(attribute.g for attribute in node.attribute if attribute.name == "then_branch")
+        branch.node[-1].output[:] = node.output
+        model.graph.node.extend(branch.node)
+        model.graph.initializer.extend(branch.initializer)
+    return model
 
 
 def _error_nodes(value: str, index: int) -> Iterator[onnx.NodeProto]:

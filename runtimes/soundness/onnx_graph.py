@@ -6,7 +6,6 @@ Field numbers and the ways to store a tensor are those of onnx/onnx, `onnx/onnx.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,8 @@ from .wire import UnsoundError, fields, part, text
 DOMAINS = ("", "ai.onnx")
 # SAM ViT-H has 3,000 nodes.
 MAX_NODES = 2**16
+# A decoder has two: prompts with masks, and without.
+MAX_BRANCHES = 16
 
 MODEL_GRAPH, MODEL_TRAINING, MODEL_FUNCTIONS = 7, 20, 25
 GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_SPARSE = 1, 5, 15
@@ -29,8 +30,8 @@ ATTRIBUTE_SPARSE = (22, 23)
 def require_sound_onnx(path: Path) -> None:
     """Raise unless the file is a graph of plain ops whose tensors have the bytes that their shapes need.
 
-    Weights may lie in a file beside it. Refused, since no exporter here writes them: graphs within graphs (loops and
-    branches), functions, sparse tensors, and ops of other domains than ONNX's own.
+    Weights may lie in a file beside it. An If may have its two branches, of plain ops. Refused, since no exporter here
+    writes them: loops, branches within branches, functions, sparse tensors, and ops of other domains than ONNX's own.
 
     Raises:
         BundleError: it is not; the text says what was found.
@@ -58,10 +59,16 @@ def _check_model(model: memoryview, folder: Path) -> None:
             graphs.append(part(value))
     if len(graphs) != 1:
         raise UnsoundError(f"{len(graphs)} graphs, allowed: 1")
-    _check_graph(graphs[0], folder)
+    branches: list[memoryview] = []
+    _check_graph(graphs[0], folder, branches)
+    if len(branches) > MAX_BRANCHES:
+        raise UnsoundError(f"{len(branches)} branches, at most {MAX_BRANCHES} are opened")
+    for branch in branches:
+        _check_graph(branch, folder, None)
 
 
-def _check_graph(graph: memoryview, folder: Path) -> None:
+def _check_graph(graph: memoryview, folder: Path, branches: list[memoryview] | None) -> None:
+    """Add the graphs within it to `branches`; None allows none."""
     nodes = 0
     for number, value in fields(graph):
         if number == GRAPH_SPARSE:
@@ -70,7 +77,7 @@ def _check_graph(graph: memoryview, folder: Path) -> None:
             require_sound_tensor(part(value), folder)
         if number == GRAPH_NODE:
             nodes += 1
-            _check_node(part(value), folder)
+            _check_node(part(value), folder, branches)
     if nodes > MAX_NODES:
         raise UnsoundError(f"{nodes} nodes, at most {MAX_NODES} are opened")
 
@@ -92,24 +99,32 @@ def _node(node: memoryview) -> _Node:
     )
 
 
-def _check_node(message: memoryview, folder: Path) -> None:
+def _check_node(message: memoryview, folder: Path, branches: list[memoryview] | None) -> None:
     node = _node(message)
     if node.domain not in DOMAINS:
         raise UnsoundError(f"op {node.op_type[:80]!r} of the domain {node.domain[:80]!r}, allowed: ONNX's own ops")
     for attribute in node.attributes:
-        for tensor in _tensors(attribute, node.op_type):
+        tensors, graphs = _content(attribute, node.op_type)
+        for tensor in tensors:
             require_sound_tensor(tensor, folder)
+        if graphs and (branches is None or node.op_type != "If"):
+            raise UnsoundError(f"op {node.op_type[:80]!r} with a graph in it, allowed: plain ops")
+        if branches is not None:
+            branches += graphs
 
 
-def _tensors(attribute: memoryview, op_type: str) -> Iterator[memoryview]:
-    """Yield the tensors of an attribute."""
-    singular = 0
+def _content(attribute: memoryview, op_type: str) -> tuple[list[memoryview], list[memoryview]]:
+    """Return the tensors and the graph of an attribute."""
+    found: dict[int, list[memoryview]] = {
+        number: [] for number in (ATTRIBUTE_TENSOR, ATTRIBUTE_TENSORS, ATTRIBUTE_GRAPH)
+    }
     for number, value in fields(attribute):
-        if number in (ATTRIBUTE_GRAPH, ATTRIBUTE_GRAPHS, *ATTRIBUTE_SPARSE):
-            raise UnsoundError(f"op {op_type[:80]!r} with a graph or a sparse tensor in it, allowed: plain ops")
-        if number in (ATTRIBUTE_TENSOR, ATTRIBUTE_TENSORS):
-            # A parser merges a second one into the first, so that what is checked would not be what is opened.
-            singular += number == ATTRIBUTE_TENSOR
-            if singular > 1:
-                raise UnsoundError(f"op {op_type[:80]!r} with one tensor in several parts")
-            yield part(value)
+        if number in (ATTRIBUTE_GRAPHS, *ATTRIBUTE_SPARSE):
+            raise UnsoundError(f"op {op_type[:80]!r} with several graphs or a sparse tensor in it, allowed: plain ops")
+        if number in found:
+            found[number].append(part(value))
+    for number in (ATTRIBUTE_TENSOR, ATTRIBUTE_GRAPH):
+        # A parser merges a second one into the first, so that what is checked would not be what is opened.
+        if len(found[number]) > 1:
+            raise UnsoundError(f"op {op_type[:80]!r} with one tensor or graph in several parts")
+    return found[ATTRIBUTE_TENSOR] + found[ATTRIBUTE_TENSORS], found[ATTRIBUTE_GRAPH]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +54,15 @@ def inner_graph() -> onnx.NodeProto:
     return helper.make_node("Loop", ["", ""], ["endless"], body=body)
 
 
+def branches(*nodes: onnx.NodeProto, tensors: Sequence[TensorProto] = ()) -> onnx.NodeProto:
+    """Return an If that has them in one of its branches."""
+    full, empty = (
+        helper.make_graph(list(inside), "branch", [], [], initializer=list(stored))
+        for inside, stored in ((nodes, tensors), ((), ()))
+    )
+    return helper.make_node("If", ["condition"], [], then_branch=full, else_branch=empty)
+
+
 ABSURD = {
     "a-parent-folder": (beside("../weights.bin"), r"weights in '\.\./weights\.bin', allowed: a file beside"),
     "an-absolute-path": (beside("/etc/hostname"), "weights in '/etc/hostname'"),
@@ -77,7 +86,7 @@ ABSURD = {
 
 
 @pytest.mark.parametrize(("tensor", "reason"), ABSURD.values(), ids=ABSURD)
-@pytest.mark.parametrize("place", ["initializer", "attribute"])
+@pytest.mark.parametrize("place", ["initializer", "attribute", "branch"])
 def test_a_tensor_that_is_not_as_large_as_it_says(encoder: Path, place: str, tensor: TensorProto, reason: str) -> None:
     (encoder.parent.parent / "weights.bin").write_bytes(bytes(20))
     (encoder.parent / "weights.bin").write_bytes(bytes(20))
@@ -85,6 +94,8 @@ def test_a_tensor_that_is_not_as_large_as_it_says(encoder: Path, place: str, ten
     proto = onnx.load(encoder)
     if place == "initializer":
         proto.graph.initializer.append(tensor)
+    elif place == "branch":
+        proto.graph.node.append(branches(tensors=[tensor]))
     else:
         proto.graph.node.append(helper.make_node("Constant", [], ["unused"], value=tensor))
     encoder.write_bytes(proto.SerializeToString())
@@ -93,6 +104,12 @@ def test_a_tensor_that_is_not_as_large_as_it_says(encoder: Path, place: str, ten
 
 GRAPHS: dict[str, tuple[Spoil, str]] = {
     "a-loop": (lambda proto: proto.graph.node.append(inner_graph()), "op 'Loop' with a graph"),
+    "a-loop-in-a-branch": (lambda proto: proto.graph.node.append(branches(inner_graph())), "op 'Loop' with a graph"),
+    "a-branch-in-a-branch": (lambda proto: proto.graph.node.append(branches(branches())), "op 'If' with a graph"),
+    "too-many-branches": (
+        lambda proto: proto.graph.node.extend([branches() for _ in range(9)]),
+        "18 branches, at most 16 are opened",
+    ),
     "a-function": (lambda proto: proto.functions.add(name="f"), "functions or training steps"),
     "a-sparse-tensor": (lambda proto: proto.graph.sparse_initializer.add(dims=[2**40]), "a sparse tensor"),
     "an-op-that-reads-files": (
