@@ -80,7 +80,7 @@ def export(where: Surroundings, root: Path, checkpoint: Path, words: Sequence[st
 def exported(weights: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Place]:
     """All bundles, made by two processes."""
     root = tmp_path_factory.mktemp("exported")
-    words = ["--precision", "fp32", "fp16", "--evaluation", str(pictures)]
+    words = ["--precision", "fp16", "--evaluation", str(pictures)]
     return tuple(export(where, root, weights, ["--target", *where.targets, *words]) for where in (ONE, OTHER))
 
 
@@ -93,7 +93,7 @@ def test_fresh_processes_give_the_same_bundles(exported: tuple[Place, Place], ta
 
 @pytest.mark.skipif(not (OTHER_DAYS and fake_time(1)), reason="needs libfaketime and SAM_EXPORT_OTHER_DAYS=1")
 def test_the_days_were_not_the_same(exported: tuple[Place, Place]) -> None:
-    manifests = [json.loads((place.dist / f"{NAME}-onnx-fp32" / "bundle.json").read_text()) for place in exported]
+    manifests = [json.loads((place.dist / f"{NAME}-onnx-fp16" / "bundle.json").read_text()) for place in exported]
     assert manifests[0]["created"][:4] < manifests[1]["created"][:4]
 
 

@@ -63,6 +63,7 @@ def test_all_is_timed_beside_the_plain_export(bundle: Path, tiny_sam: SamModel, 
     assert run.engine.startswith("onnxruntime-web 1.")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_timed_is_refused(
     bundle: Path, tiny_sam: SamModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

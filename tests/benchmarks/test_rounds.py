@@ -16,6 +16,8 @@ from sam_export.benchmarks.run_record import STAGES
 
 from ..runtimes.conftest import bundle, graph_folder, picture, segmenter, sessions
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["bundle", "graph_folder", "picture", "segmenter", "sessions"]
 
 

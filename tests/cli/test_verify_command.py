@@ -21,6 +21,8 @@ from sam_export.verify.suite import build_suite
 from ..models.family_cases import tiny_vit_sam
 from ..verify.truth_folders import mask_png, picture, rectangles
 
+pytestmark = pytest.mark.slow
+
 Capture = pytest.CaptureFixture[str]
 
 

@@ -21,6 +21,8 @@ from ..web.tiny_bundle import write_tiny_bundle
 from .conftest import BOX
 from .documents import ROOT
 
+pytestmark = pytest.mark.slow
+
 BOX_TEXT = ",".join(f"{side:g}" for side in BOX)
 
 
@@ -49,7 +51,7 @@ def test_segment(home: Path, example_bundle: Path, example_picture: np.ndarray) 
 
 @pytest.mark.parametrize(
     "family",
-    ["tiny_vit_sam", *(pytest.param(name, marks=pytest.mark.slow) for name in ("efficient_sam", "edge_sam"))],
+    ["tiny_vit_sam", "efficient_sam", "edge_sam"],
 )
 def test_by_hand(family: str, home: Path, example_picture: np.ndarray, tmp_path: Path) -> None:
     """A model that letterboxes, one that stretches and fills up to six points, one that pads with a mean colour."""

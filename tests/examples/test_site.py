@@ -12,9 +12,12 @@ import pytest
 
 from .documents import ROOT
 
-pytestmark = pytest.mark.skipif(
-    find_spec("mkdocs") is None, reason="mkdocs is not installed (pip install '.[docs]'): the site is not built"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        find_spec("mkdocs") is None, reason="mkdocs is not installed (pip install '.[docs]'): the site is not built"
+    ),
+]
 
 
 def build(root: Path, out: Path) -> subprocess.CompletedProcess[str]:

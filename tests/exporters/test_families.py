@@ -1,4 +1,4 @@
-"""Every family, on every target, at fp32 and fp16: exported, opened, and held to the gate on random weights."""
+"""Every family, on every target: exported, opened, and held to the gate on random weights."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from sam_export.verify.suite import Suite, build_suite
 from ..models.family_cases import FAMILY_CASES
 
 FLOATS = ("fp32", "fp16")
+# Core ML's two are one conversion with another type for the numbers: `test_pipeline` makes both, of one family.
+FLOATS_OF = dict.fromkeys(TARGETS, FLOATS) | {"coreml": ("fp16",)}
 
 
 @pytest.fixture(scope="module", params=FAMILY_CASES)
@@ -54,7 +56,7 @@ def test_components_give_what_their_contracts_say(model: SamModel) -> None:
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_family_exports_and_passes(model: SamModel, suite: Suite, tmp_path: Path, target: str) -> None:
     request = ExportRequest(model.variant.name, (target,), tmp_path)
-    jobs = tuple(Job(target, precision) for precision in FLOATS)
+    jobs = tuple(Job(target, precision) for precision in FLOATS_OF[target])
     names = {job: name_of(request, own) for own in by_bundle(jobs) for job in own}
     for outcome in export_model(model, jobs, suite, request):
         assert outcome.error is None, f"{outcome.job.label}: {outcome.error}"

@@ -25,6 +25,8 @@ from sam_export.runtimes import open_session
 from sam_export.verify.pictures import picture_set
 from sam_export.verify.suite import build_suite
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 1000
 
 
@@ -105,7 +107,6 @@ def test_a_bundle_lists_and_checks_the_weights_beside_its_graphs(bundle: Path) -
 
 
 @pytest.mark.parametrize("place", ["../stranger.bin", "/etc/hostname"])
-@pytest.mark.slow
 def test_weights_outside_the_bundle_are_not_read(bundle: Path, place: str) -> None:
     """A stranger's graph may name any file, which is refused before the engine looks."""
     entry = read_manifest(bundle).variants[0].graphs["mask_decoder"]

@@ -17,6 +17,8 @@ from sam_export.models import SamModel, components
 from sam_export.optional import import_openvino
 from sam_export.triton_layout import onnx_file
 
+pytestmark = pytest.mark.slow
+
 KEYS = ("model", "license", "source", "checkpoint_sha256")
 
 
@@ -47,9 +49,7 @@ READERS: Mapping[str, Callable[[Graph], dict[str, str]]] = {
     "web": onnx_facts,
     "triton": onnx_facts,
 }
-EACH_TARGET = pytest.mark.parametrize(
-    "target", [pytest.param(name, marks=pytest.mark.slow if name == "coreml" else ()) for name in TARGETS]
-)
+EACH_TARGET = pytest.mark.parametrize("target", TARGETS)
 
 
 @EACH_TARGET
@@ -72,7 +72,6 @@ def test_weights_of_no_model_are_not_made_up(tiny_sam: SamModel, tmp_path: Path,
     assert READERS[target](export(part, target, "fp32", tmp_path)) == {}
 
 
-@pytest.mark.slow
 def test_core_mls_own_fields(tiny_sam: SamModel, tmp_path: Path) -> None:
     graph = export(components(tiny_sam)[1], "coreml", "fp32", tmp_path)
     metadata = read_spec(graph.path).description.metadata

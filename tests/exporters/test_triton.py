@@ -16,6 +16,8 @@ from sam_export.exporters.triton import config
 from sam_export.models import SamModel, components
 from sam_export.runtimes import open_session
 
+pytestmark = pytest.mark.slow
+
 TYPES = {
     model_config_pb2.TYPE_FP32: onnx.TensorProto.FLOAT,
     model_config_pb2.TYPE_FP16: onnx.TensorProto.FLOAT16,

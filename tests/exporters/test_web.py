@@ -32,6 +32,7 @@ def test_devices(precision: str, devices: tuple[str, ...]) -> None:
     assert TARGETS["web"].devices(precision) == devices
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_graphs_compute_what_those_of_onnx_do(tiny_sam: SamModel, tmp_path: Path, precision: str) -> None:
     for part in components(tiny_sam):

@@ -29,6 +29,8 @@ from .mutations import damaged
 from .opener import Opener
 from .test_parsers import try_many
 
+pytestmark = pytest.mark.slow
+
 SAVES = {"image_encoder": model.save_encoder, "mask_decoder": model.save_decoder}
 
 

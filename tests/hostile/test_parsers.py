@@ -114,6 +114,7 @@ def test_embeddings(folder: Path, name: str, data: st.DataObject) -> None:
     require_own_error(lambda: read_header(path), EmbeddingError, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", pictures())
 @try_many
 @given(data=st.data())

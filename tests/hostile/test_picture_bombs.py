@@ -143,6 +143,7 @@ def refusal(source: bytes | Path) -> str:
     return ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "reason"), BOMBS.values(), ids=BOMBS)
 def test_a_picture_that_asks_for_more_than_it_is(make: Callable[[], bytes], reason: str | None, tmp_path: Path) -> None:
     content = make()

@@ -168,6 +168,7 @@ def from_hugging_face(reference: EdgeTamModel) -> SamModel:
     return SamModel(variant, module.eval().requires_grad_(False), "0" * 64, weights_trained=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROMPTS)
 def test_against_transformers(reference: EdgeTamModel, from_hugging_face: SamModel, image: Tensor, name: str) -> None:
     encoder, _ = components(from_hugging_face)

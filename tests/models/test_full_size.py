@@ -28,7 +28,7 @@ from .sam2_answers import MAX_RELATIVE_ERROR, picture, relative_error
 # Upstream's SAM 2 chooses its attention kernels in a way that torch wants to give up.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*sdp_kernel:FutureWarning")]
 # Seconds each; the others are for `make test-full-size`.
-SMALL = ("lite_medsam", "mobile_sam", "slimsam_77", "sam_hq_vit_tiny")
+SMALL = ("lite_medsam", "mobile_sam")
 ROWS = [
     pytest.param(row, id=name, marks=() if name in SMALL else pytest.mark.full_size)
     for name, row in VARIANTS.items()

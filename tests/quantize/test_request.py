@@ -283,22 +283,21 @@ def test_a_search_ends_in_a_plan_and_its_record(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("searching")
-@pytest.mark.parametrize("target", ["onnx", "coreml"])
 def test_the_smallest_is_no_larger_than_w4_where_that_passes(
-    monkeypatch: pytest.MonkeyPatch, tiny_sam: SamModel, parts: tuple[Component, ...], tmp_path: Path, target: str
+    monkeypatch: pytest.MonkeyPatch, tiny_sam: SamModel, parts: tuple[Component, ...], tmp_path: Path
 ) -> None:
     monkeypatch.setattr(search_plans, "limits_for", lambda *_: Limits(mean_iou=0.2, worst_iou=0.1, logit_snr_db=0.0))
-    smallest = quantized(tiny_sam, parts, target, "auto", replace(REQUEST, prefer="size"))
-    fewer = quantized(tiny_sam, parts, target, "w4", REQUEST)
+    smallest = quantized(tiny_sam, parts, "onnx", "auto", replace(REQUEST, prefer="size"))
+    fewer = quantized(tiny_sam, parts, "onnx", "w4", REQUEST)
     for own, other, searched in zip(smallest.components, fewer.components, smallest.records, strict=True):
         assert searched.chosen is not None
         # A file names its precision.
-        graph = export(replace(other, recipe=own.recipe), target, FLOAT_OF_TARGET[target], tmp_path)
+        graph = export(replace(other, recipe=own.recipe), "onnx", FLOAT_OF_TARGET["onnx"], tmp_path)
         assert searched.chosen.bytes <= sum((tmp_path / file).stat().st_size for file in graph.files)
     # The tiny decoder has no layer that is large enough for fewer than 8 bits.
     encoder = smallest.components[0].recipe
     assert encoder is not None
-    assert encoder.storage.startswith(("int4", "lut4"))
+    assert encoder.storage.startswith("int4")
     assert "bits a weight" in [point.label[-13:] for point in smallest.records[0].points if point.chosen]
 
 

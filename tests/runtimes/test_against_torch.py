@@ -14,6 +14,8 @@ from sam_export.runtimes import Segmenter, open_session
 
 from .torch_predictor import Given, predictor
 
+pytestmark = pytest.mark.slow
+
 FRAME, CELLS = 64, 64
 PICTURES = {"wide": (48, 100), "thin": (120, 2)}
 

@@ -23,6 +23,8 @@ from .faults import export_wrong, part
 from .test_gate import WRONG_OUTPUTS
 from .wrong_session import WrongSession
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Recipe("fp32", storage="fp32", compute="fp32")
 LAYERS: dict[ComponentName, str] = {
     "image_encoder": "encoder.layers.1.blocks.0.mlp.fc1",

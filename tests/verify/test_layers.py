@@ -22,7 +22,9 @@ from sam_export.verify.layers import LAYER_VALUES, LayerScore, describe, layer_s
 
 from .faults import export_wrong, feeds, part
 
-TARGETS = ["onnx", "openvino", pytest.param("coreml", marks=pytest.mark.slow)]
+pytestmark = pytest.mark.slow
+
+TARGETS = ["onnx", "openvino", "coreml"]
 COMPONENTS: tuple[ComponentName, ...] = ("image_encoder", "mask_decoder")
 
 
@@ -110,7 +112,6 @@ def test_a_graph_taken_apart_in_parts_gives_the_same(
     assert {score.module for score in in_parts} == {score.module for score in whole}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("target", ["onnx", "openvino"])
 def test_every_layer_of_lite_medsam_is_found_and_right(lite_medsam: SamModel, tmp_path: Path, target: str) -> None:
     component = part(lite_medsam, "image_encoder")

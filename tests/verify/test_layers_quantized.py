@@ -23,6 +23,8 @@ from sam_export.verify.layers import layer_scores
 
 from .faults import feeds, part
 
+pytestmark = pytest.mark.slow
+
 LAYER, BLOCK = "encoder.layers.1.blocks.0.mlp.fc2", "encoder.layers.1.blocks.0.mlp"
 NODE = "/encoder/layers.1/blocks.0/mlp/fc2/MatMul"
 
@@ -128,7 +130,6 @@ def name_of_operation(spec: Any, weight: str) -> str:
     return str(found.attributes["name"].immediateValue.tensor.strings.values[0])
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
 def test_coreml(tiny_sam: SamModel, tmp_path: Path) -> None:
     component = part(tiny_sam, "image_encoder")

@@ -22,6 +22,7 @@ from .cases import IOS16, IOS17, IOS18
 
 # coremltools takes traced modules and leaves the folder of an unsaved model to the garbage collector.
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:`torch.jit.trace(_method)?` is deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning"),
 ]
