@@ -37,6 +37,7 @@ def request_of(bundle: Path, tmp_path: Path) -> Request:
     return Request((str(path),), OPTIONS, threads=1, checkpoint=str(bundle), bundle=str(bundle))
 
 
+@pytest.mark.slow
 def test_rows(request_of: Request, tmp_path: Path) -> None:
     script = tmp_path / "stand_in.py"
     script.write_text(STAND_IN)

@@ -65,6 +65,7 @@ def test_a_family_exports_and_passes(model: SamModel, suite: Suite, tmp_path: Pa
         assert outcome.bundle == tmp_path / names[outcome.job]
 
 
+@pytest.mark.slow
 def test_no_picture_is_stored_in_the_image_encoder(model: SamModel) -> None:
     """A trace that makes zeros of a picture's shape stores them: 12.6 MB at 1024 px."""
     encoder = components(model)[0]

@@ -30,6 +30,8 @@ from .graphs import (
     worst_error,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def exported(parts: dict[str, Component], tmp_path_factory: pytest.TempPathFactory) -> Exported:
@@ -143,7 +145,6 @@ def test_ops_are_found_by_module_even_if_its_parents_are_not_called() -> None:
         ops_of_modules(names, ("decoder.attention",), "graph")
 
 
-@pytest.mark.slow
 def test_lite_medsam_is_small_and_exact(lite_medsam: SamModel, tmp_path: Path) -> None:
     largest = {("image_encoder", "fp32"): 23.8e6, ("image_encoder", "fp16"): 12.5e6}
     largest |= {("mask_decoder", "fp32"): 16.8e6, ("mask_decoder", "fp16"): 8.8e6}

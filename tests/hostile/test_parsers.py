@@ -104,6 +104,7 @@ def test_manifests(bundle: Path, data: st.DataObject) -> None:
         (bundle / MANIFEST_NAME).write_bytes(original)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(path.name for path in SEMB.glob("*.semb")))
 @try_many
 @given(data=st.data())
@@ -123,6 +124,7 @@ def test_pictures(kind: str, data: st.DataObject) -> None:
     require_own_error(lambda: read_image(content), ImageError, kind)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", checkpoints())
 @try_many
 @given(data=st.data())

@@ -55,6 +55,7 @@ def test_what_lies_beside_a_prefix_is_left_out_and_named(tiny_sam: SamModel, wei
     assert "mine.pth: 1 tensors outside 'model.' left out (criterion.weight)" in model.notes
 
 
+@pytest.mark.slow
 def test_without_a_prefix_nothing_is_left_out(tiny_sam: SamModel, weights: Tensors, file: Path) -> None:
     torch.save({**weights, "criterion.weight": torch.ones(2)}, file)
     with pytest.raises(CheckpointError, match=r"1 unexpected \(criterion.weight\)"):

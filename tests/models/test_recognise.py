@@ -26,6 +26,7 @@ def known() -> dict[str, Known]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_a_file_of_any_model_is_recognised_as_it(known: dict[str, Known], name: str) -> None:
     """Whatever other model it was given as; those of one layout are all named, and none of them is told the others."""

@@ -94,6 +94,7 @@ def features(upstream: nn.Module, image: Tensor) -> tuple[Tensor, Tensor, Tensor
     return upstream_features(upstream, image)
 
 
+@pytest.mark.slow
 def test_image_encoder(model: SamModel, image: Tensor, features: tuple[Tensor, ...]) -> None:
     encoder, _ = components(model)
     with torch.no_grad():
@@ -197,6 +198,7 @@ def from_hugging_face(reference: Sam2Model) -> SamModel:
     return SamModel(variant, module.eval().requires_grad_(False), "0" * 64, weights_trained=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROMPTS)
 def test_against_transformers(reference: Sam2Model, from_hugging_face: SamModel, image: Tensor, name: str) -> None:
     encoder, _ = components(from_hugging_face)

@@ -24,6 +24,8 @@ from sam_export.runtimes import open_session
 from sam_export.verify.metrics import snr_db
 from sam_export.verify.pictures import picture_set
 
+pytestmark = pytest.mark.slow
+
 PRECISION = "w8a8-dynamic"
 
 

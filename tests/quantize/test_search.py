@@ -512,6 +512,7 @@ def cut(text: bytes) -> bytes:
 NESTED = b'{"key": "", "new": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [

@@ -197,6 +197,7 @@ def test_same_report_same_text(passed: str) -> None:
     assert render_report(report()) == passed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cases", [9, 60], ids=["few", "many"])
 def test_size_is_bounded(cases: int) -> None:
     page = render_report(report(candidate(cases=cases)))
