@@ -10,8 +10,8 @@ def settle_norms(encoder: nn.Module, image: Tensor) -> None:
     """Scale the statistics of batch norms to what they get, as a training does.
 
     As random as the weights they let activations grow from block to block: to 2e15 in RepViT-SAM, where fp32 has no
-    digits left to compare. One scale for all channels of a norm: a channel that is nearly nothing all over one picture,
-    as linear attention makes them, is large on another.
+    digits left to compare. No channel is made larger than all are on average: one that is nearly nothing all over one
+    picture, as linear attention makes them, is large on another.
 
     Args:
         encoder: in eval mode. Without batch norms it is left as it is.
@@ -30,6 +30,7 @@ def _settle(norm: nn.Module, inputs: tuple[Tensor]) -> None:
     assert isinstance(norm, nn.BatchNorm2d)
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    square = inputs[0].square().mean()
+    square = inputs[0].square().mean((0, 2, 3))
+    square = torch.maximum(square, square.mean())
     norm.running_mean *= square.sqrt()
     norm.running_var *= square

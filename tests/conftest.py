@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from sam_export.models import FAMILIES, SamModel, load
-from sam_export.models.loader import random_model
+from sam_export.models import SamModel, load, untrained
 
 from .models.family_cases import tiny_vit_sam
 
 # Minutes in one file: begun first, so that no worker ends with one of them while the others have nothing left.
-LONGEST = ("web/test_trained.py", "benchmarks/test_bench.py", "web/test_demo.py", "models/test_full_size.py")
+LONGEST = (
+    *("web/test_trained.py", "benchmarks/test_bench.py", "web/test_demo.py", "web/test_browser.py"),
+    *("web/test_firefox.py", "test_reproducible.py", "examples/test_export_examples.py"),
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,8 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def tiny_sam() -> SamModel:
     """A LiteMedSAM of 64 px with random weights that answers to every prompt: seconds instead of minutes."""
-    variant = tiny_vit_sam()
-    return random_model(FAMILIES[variant.family].build(variant), variant, seed=7)
+    return untrained(tiny_vit_sam(), seed=7)
 
 
 @pytest.fixture(scope="session")
