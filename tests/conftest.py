@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sam_export.models import SamModel, load, untrained
+from sam_export.models import FAMILIES, SamModel, load
+from sam_export.models.loader import random_model
 
 from .models.family_cases import tiny_vit_sam
 
@@ -30,7 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def tiny_sam() -> SamModel:
     """A LiteMedSAM of 64 px with random weights that answers to every prompt: seconds instead of minutes."""
-    return untrained(tiny_vit_sam(), seed=7)
+    variant = tiny_vit_sam()
+    return random_model(FAMILIES[variant.family].build(variant), variant, seed=7)
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,12 @@ Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(scope="module")
+def tiny_sam() -> SamModel:
+    """The model that the command makes again from the seed in the bundle."""
+    return models.untrained(tiny_vit_sam(), seed=7)
+
+
+@pytest.fixture(scope="module")
 def bundle(tiny_sam: SamModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("dist")
     suite = build_suite(tiny_sam, picture_set("gate")[:2])
