@@ -12,9 +12,9 @@ PICTURE = $(shell $(BIN)/python -c 'import pathlib, skimage; print(pathlib.Path(
 BENCHED := $(addprefix $(OUT)/bench/$(MODEL)-,onnx-fp32 onnx-int8 openvino-fp32 openvino-bf16 openvino-int8 web)
 BENCH_PEERS := quantize_dynamic nncf_default step_exporter step_folded
 BOXES := --box 250,172,296,218 --box 255,34,297,74 --box 189,169,237,218 --box 84,106,123,148 --box 24,172,66,216 --box 310,14,366,70
-# A file's tests stay together, in the order of tests/conftest.py. Four on two cores: two of them mostly wait for a
-# browser or for processes of their own.
-WORKERS := -n 4 --dist loadfile --no-loadscope-reorder
+# A file's tests stay together, in the order of tests/conftest.py. Three on two cores: one of them mostly waits for a
+# browser or for processes of its own.
+WORKERS := -n 3 --dist loadfile --no-loadscope-reorder
 WEB := runtimes/web
 WEB_TOOLS := $(WEB)/node_modules/.package-lock.json
 PAGE := sam_export/server/page
