@@ -60,15 +60,16 @@ def _check_model(model: memoryview, folder: Path) -> None:
     if len(graphs) != 1:
         raise UnsoundError(f"{len(graphs)} graphs, allowed: 1")
     branches: list[memoryview] = []
-    _check_graph(graphs[0], folder, branches)
+    nodes = _check_graph(graphs[0], folder, branches)
     if len(branches) > MAX_BRANCHES:
         raise UnsoundError(f"{len(branches)} branches, at most {MAX_BRANCHES} are opened")
-    for branch in branches:
-        _check_graph(branch, folder, None)
+    nodes += sum(_check_graph(branch, folder, None) for branch in branches)
+    if nodes > MAX_NODES:
+        raise UnsoundError(f"{nodes} nodes, at most {MAX_NODES} are opened")
 
 
-def _check_graph(graph: memoryview, folder: Path, branches: list[memoryview] | None) -> None:
-    """Add the graphs within it to `branches`; None allows none."""
+def _check_graph(graph: memoryview, folder: Path, branches: list[memoryview] | None) -> int:
+    """Return how many nodes it has; add the graphs within it to `branches`, of which None allows none."""
     nodes = 0
     for number, value in fields(graph):
         if number == GRAPH_SPARSE:
@@ -78,8 +79,7 @@ def _check_graph(graph: memoryview, folder: Path, branches: list[memoryview] | N
         if number == GRAPH_NODE:
             nodes += 1
             _check_node(part(value), folder, branches)
-    if nodes > MAX_NODES:
-        raise UnsoundError(f"{nodes} nodes, at most {MAX_NODES} are opened")
+    return nodes
 
 
 @dataclass(frozen=True, slots=True)
