@@ -6,7 +6,6 @@ With none asked for, graphs run on the CPU, where bundles are verified.
 
 from __future__ import annotations
 
-import functools
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -54,7 +53,7 @@ class OnnxRuntimeSession:
         require_file(path)
         require_sound_onnx(path)
         self._contract = contract
-        self._ort = _import_onnxruntime()
+        self._ort = import_onnxruntime(purpose="running ONNX graphs", extra="runtime")
         provider = _chosen_provider(self._ort, options)
         self._session = _open(self._ort, path, options, provider)
         check_graph(path, contract, _tensors(self._session.get_inputs()), _tensors(self._session.get_outputs()))
@@ -97,13 +96,6 @@ class OnnxRuntimeSession:
                 "graph_optimization_level": str(used.graph_optimization_level).rpartition(".")[2],
             },
         )
-
-
-@functools.cache
-def _import_onnxruntime() -> ModuleType:
-    ort = import_onnxruntime(purpose="running ONNX graphs", extra="runtime")
-    ort.disable_telemetry_events()  # should somebody else have imported it before
-    return ort
 
 
 def _chosen_provider(ort: ModuleType, options: EngineOptions) -> str:

@@ -64,8 +64,11 @@ def import_onnxruntime(*, purpose: str, extra: str) -> ModuleType:
     Its wheels report every session to their maker since 1.29, unless this variable is set before the import. What the
     user's environment says of it is kept: `ORT_DISABLE_TELEMETRY=0` leaves it on.
     """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    return import_optional("onnxruntime", purpose=purpose, extra=extra)
+    disabled = os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1") == "1"
+    ort = import_optional("onnxruntime", purpose=purpose, extra=extra)
+    if disabled:
+        ort.disable_telemetry_events()  # most of it, should somebody else have imported it before
+    return ort
 
 
 def import_coremltools(*, purpose: str, extra: str) -> ModuleType:
