@@ -37,8 +37,8 @@ stress, and the gate holds the logits to 80 dB (fp32) and 35 dB (fp16). Made by 
 `sam_export/full_size.json`, which goes on where it ended; a model's trained weights pass the same gate at each export.
 """
 UNTRAINED = """`repvit_sam` does not pass untrained, and cannot: its encoder in PyTorch, in fp32, is 79 dB from itself \
-in fp64 on a picture of the gate, since small differences grow from block to block of this deepest of the networks, as \
-trained weights do not let them. Its modules are compared in fp64 where they are small enough for it.
+in fp64 on a picture of the gate, since small differences grow from block to block. At 256 pixels \
+its graphs' modules are compared with upstream's form in fp64 (tests/models/test_image_size.py).
 """
 PARITIES = """## Compared with independent implementations
 

@@ -171,6 +171,7 @@ def _require_checksums(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as exc:
+        # All that zipfile raises for parts that are damaged, encrypted (RuntimeError) or packed as it does not know.
         raise CheckpointError(f"{path}: {CUT_SHORT}; {NEXT_STEP}") from exc
     if damaged:
         raise CheckpointError(
