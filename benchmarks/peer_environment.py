@@ -80,7 +80,9 @@ def run_process(command: list[str], name: str) -> None:
     Raises:
         ConversionError: it failed; the text is its last line.
     """
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # Peers import onnxruntime as their makers do, which would report what they run.
+    environment = {"ORT_DISABLE_TELEMETRY": "1", **os.environ}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         words = " ".join(command)

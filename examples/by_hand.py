@@ -3,7 +3,8 @@
     by_hand.py BUNDLE PICTURE X0,Y0,X1,Y1 MASK.png
 
 The graphs are run by onnxruntime here (a bundle of --target onnx). Core ML and OpenVINO bundles have graphs with the
-same inputs and outputs; in Core ML `image` is an RGB image instead of an array.
+same inputs and outputs; in Core ML `image` is an RGB image instead of an array. Without ORT_DISABLE_TELEMETRY=1 in the
+environment onnxruntime reports its sessions to its maker.
 """
 
 import json
